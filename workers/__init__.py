@@ -1,0 +1,1 @@
+"""The worker fleet: the Celery application, its queues and one short module a queue."""
