@@ -1,0 +1,1 @@
+"""Facts over time: disclosures, capital, corporate actions, prices."""

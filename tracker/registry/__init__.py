@@ -1,0 +1,1 @@
+"""The registry: entities, wallets, labels and packs, watch set versions."""
