@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
-# Task names by queue; `workers` registers one function for each.
+from tracker.log import get_logger
+
+# Task names; each is its queue's tick, and `workers` registers one function for each.
 SCAN_BITCOIN = "scan.bitcoin"
 PUBLISH = "publish"
 DELIVER = "deliver"
 DETECT = "detect"
+MARKET = "market"
+
+log = get_logger(__name__)
 
 
 class Doorbell(Protocol):
@@ -23,3 +28,27 @@ class Silent:
 
     def ring(self, queue: str) -> None:
         """Do nothing."""
+
+
+class CeleryDoorbell:
+    """Sends the tick task of a queue over the broker."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+        self._app: Any = None
+
+    def ring(self, queue: str) -> None:
+        """Send `queue`'s tick, to be forgotten if nobody takes it within a minute."""
+        from celery import Celery
+        from kombu.exceptions import OperationalError
+
+        if self._app is None:
+            self._app = Celery("doorbell", broker=self._broker_url)
+            self._app.conf.broker_transport_options = {
+                "socket_timeout": 5,
+                "socket_connect_timeout": 2,
+            }
+        try:
+            self._app.send_task(queue, queue=queue, expires=60, retry=False, ignore_result=True)
+        except OperationalError as error:
+            log.info("doorbell_lost", queue=queue, error=type(error).__name__)

@@ -54,4 +54,4 @@ def configure(level: str = "INFO", *, json: bool = False) -> None:
 
 def get_logger(name: str) -> Any:
     """A logger bound to `name`; call it with an event name and fields."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(component=name)

@@ -1,4 +1,4 @@
-"""Netting: the movements of one transaction become one transfer an entity and asset."""
+"""Transfers: the net effect of one transaction on one entity, and who is on the other side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from tracker.domain.entity import Tier
+from tracker.domain.entity import Kind, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,24 +30,35 @@ class Party:
     key: bytes | None
     address: str | None
     amount: int | None
-    outpoint: bytes | None = None
+    index: int | None = None  # of the output that paid it
     label: Label | None = None
     holder: str | None = None  # slug, when the address is a tracked wallet of another holder
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A watched address: whose it is, in which role, and how we know."""
+
+    wallet_id: int
+    entity_id: int
+    entity_slug: str
+    entity_kind: Kind
+    treasury_class: str | None
+    role: str
+    tier: Tier
 
 
 @dataclass(frozen=True, slots=True)
 class NetTransfer:
     """The net effect of one transaction on one entity and asset (base units, gross >= 0).
 
-    `net` = gross_in - gross_out. `fee` is the network fee that the entity paid (0 on inflows, and
-    where other people's inputs share the transaction). `parties` are receivers on an outflow,
-    senders on an inflow. `tiers` are those of the entity's own wallets in it.
+    `fee` is the network fee that the entity paid (0 on inflows, and where other people's inputs
+    share the transaction). `parties` are receivers on an outflow, senders on an inflow. `owners`
+    are the entity's own addresses in it.
     """
 
     chain: str
     tx: bytes
-    entity_id: int
-    entity_slug: str
     asset: str
     height: int
     time: datetime
@@ -56,8 +67,7 @@ class NetTransfer:
     fee: int
     coinbase: bool
     parties: tuple[Party, ...]
-    tiers: tuple[Tier, ...]
-    roles: tuple[str, ...]
+    owners: tuple[Owner, ...]
 
     @property
     def net(self) -> int:
@@ -65,9 +75,14 @@ class NetTransfer:
         return self.gross_in - self.gross_out
 
     @property
+    def owner(self) -> Owner:
+        """The entity's address with the weakest label: what the transfer is known by."""
+        return max(self.owners, key=lambda owner: owner.tier.rank)
+
+    @property
     def id(self) -> str:
         """Stable over re-mining: derived from chain, transaction, entity and asset."""
-        return transfer_id(self.chain, self.tx, self.entity_slug, self.asset)
+        return transfer_id(self.chain, self.tx, self.owners[0].entity_slug, self.asset)
 
 
 def transfer_id(chain: str, tx: bytes, entity_slug: str, asset: str) -> str:

@@ -1,0 +1,1 @@
+"""Detection: rules become alerts with a lifecycle; a withdrawn ground becomes a retraction."""

@@ -1,0 +1,1 @@
+"""The ledger: blocks applied and rolled back, movements, unspent outputs, balances, transfers."""

@@ -1,0 +1,53 @@
+"""Transfers as table rows and back: the form in which counterparties and evidence are stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracker.db.chain import Transfer
+from tracker.domain.transfer import Party
+from tracker.ledger.effects import ClassifiedTransfer
+
+
+def party_json(party: Party) -> dict[str, Any]:
+    """A counterparty as the contract shows it, and with the key by which labels are found again."""
+    label = party.label
+    return {
+        "address": party.address,
+        "name": label.name if label else party.holder,
+        "category": label.category if label else ("holder" if party.holder else None),
+        "tier": str(label.tier) if label else None,
+        "amount": None if party.amount is None else str(party.amount),
+        "key": None if party.key is None else party.key.hex(),
+    }
+
+
+def transfer_row(item: ClassifiedTransfer, block_hash: bytes) -> dict[str, Any]:
+    """The columns of `Transfer` for a classified transfer."""
+    net, belief = item.transfer, item.belief
+    return {
+        "id": net.id,
+        "chain": net.chain,
+        "tx": net.tx,
+        "block_hash": block_hash,
+        "height": net.height,
+        "time": net.time,
+        "entity_id": net.owners[0].entity_id,
+        "asset": net.asset,
+        "gross_in": net.gross_in,
+        "gross_out": net.gross_out,
+        "fee": net.fee,
+        "net": net.net,
+        "counterparties": [party_json(party) for party in net.parties[:50]],
+        "intent": str(belief.intent),
+        "probability": belief.probability,
+        "evidence": [piece.as_dict() for piece in belief.evidence],
+        "value_usd": item.value_usd,
+        "price_as_of": item.price_as_of,
+        "canonical": True,
+    }
+
+
+def keys_in(row: Transfer) -> set[bytes]:
+    """The counterparty keys that a stored transfer names."""
+    return {bytes.fromhex(party["key"]) for party in row.counterparties if party.get("key")}

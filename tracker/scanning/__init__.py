@@ -1,0 +1,1 @@
+"""Scanning: a block's one transaction joins ledger, detection and events."""

@@ -1,0 +1,296 @@
+"""What one scanned Bitcoin block means: movements, transfers, beliefs. Reads, never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from sqlmodel import Session
+
+from tracker.chains.bitcoin.block import BlockScan
+from tracker.db.chain import FollowedOutpoint, Transfer
+from tracker.detection.chain_sales import SeenSale
+from tracker.domain.chain import BlockRef
+from tracker.domain.entity import Kind, Tier
+from tracker.domain.intent import SALE_VENUES, Classification, Intent, classify, swept
+from tracker.domain.match import Coin, Match, ScannedTx, match, outpoint_of
+from tracker.domain.netting import keys_of, net
+from tracker.domain.transfer import Label, NetTransfer, Owner
+from tracker.domain.units import to_quantity
+from tracker.facts import repository as facts
+from tracker.ledger import repository as ledger
+from tracker.ledger.effects import (
+    BlockEffects,
+    ClassifiedTransfer,
+    FollowedCoin,
+    LedgerMovement,
+    MadeCoin,
+)
+from tracker.registry import repository as registry
+from tracker.registry.owners import owners_for
+
+CHAIN = "bitcoin"
+ASSET = "BTC"
+FOLLOWED_PER_TRANSFER = 20
+CLOSE_MAX_AGE = timedelta(days=3)
+LIVE_MAX_AGE = timedelta(hours=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Followed coins that a transaction of this block took on to a labelled venue."""
+
+    tx: bytes
+    origin: Transfer
+    belief: Classification
+    amount: int
+    venue: Label
+    venue_key: bytes
+    tiers: tuple[Tier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockReading:
+    """A block's effects on the ledger, and the sweeps that detection has to judge."""
+
+    effects: BlockEffects
+    sweeps: tuple[Sweep, ...]
+    price_usd: Decimal | None
+
+    def sales(self) -> list[SeenSale]:
+        """What detection has to judge: direct sales, then outflows that were swept to a venue."""
+        block = self.effects.block
+        direct = [
+            SeenSale(
+                transfer_id=item.transfer.id,
+                entity_id=item.transfer.owners[0].entity_id,
+                asset=item.transfer.asset,
+                belief=item.belief,
+                amount=sum(party.amount or 0 for party in item.venues),
+                value_usd=value_usd(
+                    sum(party.amount or 0 for party in item.venues), self.price_usd
+                ),
+                tiers=item.tiers,
+                venue=", ".join(item.venue_names),
+                venue_key=item.venues[0].key or b"",
+                tx=item.transfer.tx,
+                height=block.height,
+                block_hash=block.hash,
+                time=block.time,
+            )
+            for item in self.effects.transfers
+            if item.belief.intent is Intent.SALE
+        ]
+        return direct + [
+            SeenSale(
+                transfer_id=sweep.origin.id,
+                entity_id=sweep.origin.entity_id,
+                asset=sweep.origin.asset,
+                belief=sweep.belief,
+                amount=sweep.amount,
+                value_usd=value_usd(sweep.amount, self.price_usd),
+                tiers=(*sweep.tiers, sweep.venue.tier),
+                venue=sweep.venue.name,
+                venue_key=sweep.venue_key,
+                tx=sweep.tx,
+                height=block.height,
+                block_hash=block.hash,
+                time=block.time,
+                origin=sweep.origin,
+            )
+            for sweep in self.sweeps
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How far unexplained coins are followed, and how scripts are named."""
+
+    follow_blocks: int
+    follow_room: int
+    address_of: Callable[[bytes], str | None]
+
+
+def read_block(
+    session: Session,
+    scan: BlockScan,
+    block: BlockRef,
+    *,
+    watch_version: int,
+    scripts: set[bytes],
+    source: str,
+    options: ReadingOptions,
+) -> BlockReading:
+    """Everything that `block` changes, judged with the facts and prices of its own time."""
+    spends = {txin.outpoint for tx in scan.txs for txin in tx.inputs}
+    coins = ledger.coins_at(session, CHAIN, spends)
+    followed = ledger.followed_at(session, CHAIN, spends, block.height)
+    matches = match(scan.txs, scripts, coins)
+    known = dict(coins)
+    known.update({m.outpoint: Coin(m.script, m.amount) for m in matches if m.amount > 0})
+    keys = keys_of(scan.txs) | {coin.script for coin in known.values()}
+    owners = owners_for(session, CHAIN, keys)
+    labels = registry.labels_for(session, CHAIN, keys - owners.keys())
+    price, price_as_of = coin_price(session, ASSET, block.time)
+
+    transfers = []
+    to_follow: list[FollowedCoin] = []
+    for tx in scan.txs:
+        for transfer in net(
+            CHAIN,
+            tx,
+            block,
+            coins=known,
+            owners=owners,
+            labels=labels,
+            address_of=options.address_of,
+        ):
+            belief = classify(transfer, follow_blocks=options.follow_blocks)
+            value = value_usd(abs(transfer.net), price)
+            transfers.append(ClassifiedTransfer(transfer, belief, value, price_as_of))
+            room = options.follow_room - len(to_follow)
+            to_follow.extend(_followed(transfer, belief, room))
+    return BlockReading(
+        effects=BlockEffects(
+            block=block,
+            source=source,
+            watch_version=watch_version,
+            bits=scan.header.bits,
+            movements=_movements(matches, owners),
+            made=_made(matches),
+            spent=tuple(
+                outpoint for outpoint in sorted(spends) if outpoint in known or outpoint in followed
+            ),
+            transfers=tuple(transfers),
+            followed=tuple(to_follow),
+        ),
+        sweeps=_sweeps(session, scan.txs, block, followed, labels, options),
+        price_usd=price,
+    )
+
+
+def coin_price(
+    session: Session, asset: str, at: datetime
+) -> tuple[Decimal | None, datetime | None]:
+    """USD for one coin at `at`, and its as-of: a live quote of that hour, else a daily close."""
+    price = facts.price_at(session, "live", asset, at, LIVE_MAX_AGE) or facts.price_at(
+        session, "close", asset, at, CLOSE_MAX_AGE
+    )
+    return (price.value, price.at) if price is not None else (None, None)
+
+
+def value_usd(amount: int, price: Decimal | None) -> Decimal | None:
+    """USD value of base units at a price, to the cent; None without a price."""
+    if price is None:
+        return None
+    return (to_quantity(amount, ASSET) * price).quantize(Decimal("0.01"))
+
+
+def _movements(
+    matches: tuple[Match, ...], owners: Mapping[bytes, Owner]
+) -> tuple[LedgerMovement, ...]:
+    return tuple(
+        LedgerMovement(
+            tx=m.txid,
+            ref=m.ref,
+            key=m.script,
+            asset=ASSET,
+            kind=m.kind,
+            amount=m.amount,
+            entity_id=owners[m.script].entity_id,
+            wallet_id=owners[m.script].wallet_id,
+        )
+        for m in matches
+        if m.script in owners  # a coin of a wallet that was removed is spent, not accounted
+    )
+
+
+def _made(matches: tuple[Match, ...]) -> tuple[MadeCoin, ...]:
+    return tuple(
+        MadeCoin(m.outpoint, m.script, m.amount, coinbase=m.kind == "coinbase_output")
+        for m in matches
+        if m.amount > 0
+    )
+
+
+def _followed(transfer: NetTransfer, belief: Classification, room: int) -> list[FollowedCoin]:
+    """The coins of an unexplained outflow, largest first, within the caps."""
+    if belief.intent is not Intent.UNKNOWN_OUT or belief.expires_height is None:
+        return []
+    unlabelled = [
+        party
+        for party in transfer.parties
+        if party.key is not None
+        and party.index is not None
+        and party.amount
+        and party.label is None
+        and party.holder is None
+    ]
+    unlabelled.sort(key=lambda party: (-(party.amount or 0), party.index))
+    return [
+        FollowedCoin(
+            outpoint=outpoint_of(transfer.tx, party.index or 0),
+            key=party.key or b"",
+            amount=party.amount or 0,
+            transfer_id=transfer.id,
+            entity_id=transfer.owners[0].entity_id,
+            expires_height=belief.expires_height,
+        )
+        for party in unlabelled[: max(0, min(FOLLOWED_PER_TRANSFER, room))]
+    ]
+
+
+def _sweeps(
+    session: Session,
+    txs: tuple[ScannedTx, ...],
+    block: BlockRef,
+    followed: Mapping[bytes, FollowedOutpoint],
+    labels: Mapping[bytes, Label],
+    options: ReadingOptions,
+) -> tuple[Sweep, ...]:
+    found = []
+    for tx in txs if followed else ():
+        paid = sum(out.amount for out in tx.outputs)
+        venues = [
+            (out, labels[out.script])
+            for out in tx.outputs
+            if out.script in labels and labels[out.script].category in SALE_VENUES
+        ]
+        to_venues = sum(out.amount for out, _ in venues)
+        # Deposits are swept together with other people's: what counts is where the whole goes.
+        if not venues or to_venues * 2 < paid:
+            continue
+        largest, label = max(venues, key=lambda pair: pair[0].amount)
+        by_transfer: dict[str, list[FollowedOutpoint]] = {}
+        for txin in tx.inputs:
+            coin = followed.get(txin.outpoint)
+            if coin is not None:
+                by_transfer.setdefault(coin.transfer_id, []).append(coin)
+        for transfer_id, swept_coins in sorted(by_transfer.items()):
+            origin = ledger.transfer_by_id(session, transfer_id)
+            entity = registry.entities_by_id(session, [swept_coins[0].entity_id])
+            if origin is None or not entity:
+                continue
+            amount = sum(coin.amount for coin in swept_coins)
+            out = sum(int(party["amount"] or 0) for party in origin.counterparties) or amount
+            kind = entity[swept_coins[0].entity_id].kind
+            found.append(
+                Sweep(
+                    tx=tx.txid,
+                    origin=origin,
+                    belief=swept(
+                        Kind(kind),
+                        label,
+                        options.address_of(largest.script),
+                        share=min(1.0, amount / out),
+                        blocks=block.height - origin.height,
+                    ),
+                    amount=amount,
+                    venue=label,
+                    venue_key=largest.script,
+                    tiers=ledger.tiers_of(session, origin),
+                )
+            )
+    return tuple(found)
