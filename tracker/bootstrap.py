@@ -119,7 +119,7 @@ class Services:
 
     def market_tick(self) -> None:
         """Ask every configured venue for its prices once."""
-        from tracker.valuation.market_tick import tick
+        from tracker.facts.market_tick import tick
 
         if self.settings.live_quotes:
             tick(self.database, self.settings, now=self.clock())

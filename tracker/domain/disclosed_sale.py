@@ -75,6 +75,11 @@ class Fall:
     reason: Reason
     sale: DisclosedFact | None = None
 
+    @property
+    def fact(self) -> DisclosedFact:
+        """The disclosure that tells of it: the stated sale, else the lower figure."""
+        return self.sale or self.after
+
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -152,7 +157,7 @@ def falls(facts: Sequence[DisclosedFact], asset: str) -> list[Fall]:
         for i, sale in enumerate(sales)
         if i not in used
     )
-    return sorted(found, key=lambda fall: (fall.after.as_of, fall.amount or 0))
+    return sorted(found, key=lambda fall: (fall.fact.as_of, fall.fact.source))
 
 
 def _reason(
@@ -187,7 +192,7 @@ def incidents(facts: Sequence[DisclosedFact], asset: str) -> list[Incident]:
     for fall in falls(facts, asset):
         if fall.reason not in (Reason.STATED_SALE, Reason.UNEXPLAINED):
             continue
-        day = (fall.sale or fall.after).as_of
+        day = fall.fact.as_of
         first_in_year = last_sale is None or day - last_sale > YEAR
         clip = _clip(fall, asset, first_in_year=first_in_year)
         rise = None if last_day is None else _rise(totals, last_day, day)
@@ -220,7 +225,7 @@ def _rise(totals: Sequence[DisclosedFact], after: date, until: date | None) -> d
 
 
 def _clip(fall: Fall, asset: str, *, first_in_year: bool) -> Clip:
-    fact = fall.sale or fall.after
+    fact = fall.fact
     stated = fall.reason is Reason.STATED_SALE
     size = (
         f"an unstated amount of {asset}"

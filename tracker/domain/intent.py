@@ -105,15 +105,15 @@ def classify(transfer: NetTransfer, *, follow_blocks: int = 0) -> Classification
             Intent.MINING,
             evidence("coinbase_output", "the coins are a block's reward", tx=transfer.tx.hex()),
         )
-    if 0 < abs(transfer.net) < DUST_SATOSHI:
-        return _made(
-            Intent.DUST,
-            evidence("below_dust_limit", "too little to mean anything", amount=transfer.net),
-        )
     if not transfer.parties and transfer.gross_out:
         return _made(
             Intent.INTERNAL,
             evidence("all_outputs_own", "every output pays the same holder", fee=transfer.fee),
+        )
+    if 0 < abs(transfer.net) < DUST_SATOSHI:
+        return _made(
+            Intent.DUST,
+            evidence("below_dust_limit", "too little to mean anything", amount=transfer.net),
         )
     return _outflow(transfer, follow_blocks) if transfer.net < 0 else _inflow(transfer)
 

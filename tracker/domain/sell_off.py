@@ -85,9 +85,14 @@ def _size(clips: Sequence[Clip]) -> tuple[int | None, Decimal | None, Decimal | 
 
 
 def severity(
-    share: Decimal | None, value: Decimal | None, *, first_in_year: bool, tiers: tuple[Tier, ...]
+    share: Decimal | None,
+    value: Decimal | None,
+    *,
+    belief: Belief,
+    first_in_year: bool,
+    tiers: tuple[Tier, ...],
 ) -> Severity:
-    """How loud a sale of this size is; a size that cannot be judged counts as a first sale does."""
+    """How loud a sale of this size is; what is only suspected, or guessed at, is never critical."""
     large = (share is not None and share >= CRITICAL_SHARE) or (
         value is not None and value >= CRITICAL_USD
     )
@@ -95,9 +100,9 @@ def severity(
         value is not None and value >= WARNING_USD
     )
     first = first_in_year and (share is None or share >= FIRST_SALE_SHARE)
-    if large:
+    if large and belief is not Belief.SUSPECTED:
         return cap_by_tier(Severity.CRITICAL, *tiers)
-    return Severity.WARNING if notable or first else Severity.INFO
+    return Severity.WARNING if large or notable or first else Severity.INFO
 
 
 def fold(entity_slug: str, asset: str, first_ground: str, clips: Sequence[Clip]) -> Finding:
@@ -128,7 +133,7 @@ def fold(entity_slug: str, asset: str, first_ground: str, clips: Sequence[Clip])
         asset=asset,
         first_ground=first_ground,
         state=belief,
-        severity=severity(share, value, first_in_year=first, tiers=tiers),
+        severity=severity(share, value, belief=belief, first_in_year=first, tiers=tiers),
         intent=newest.intent,
         probability=max(clip.probability for clip in clips),
         amount=amount,

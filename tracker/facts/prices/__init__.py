@@ -1,0 +1,1 @@
+"""Prices as series and in bulk: closes, polls, exchange rates."""

@@ -1,0 +1,1 @@
+"""Prices from public venues: coins, shares, exchange rates."""

@@ -1,0 +1,1 @@
+"""What a share price says about a treasury: every definition of mNAV, with its inputs."""
