@@ -36,7 +36,7 @@ bench: $(VENV)/installed-dev ## speed, beside the obvious alternatives, on recor
 
 build: $(VENV)/installed-dev ## the wheel, in dist/
 	rm -rf dist
-	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
 clean: ## remove what the other commands made (never the service's data)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -14,7 +14,7 @@ from tracker.chains.bitcoin.address import address_of
 from tracker.chains.bitcoin.sources import open_pool
 from tracker.config import Settings
 from tracker.db import Database
-from tracker.db.alerts import Alert, AlertRevision
+from tracker.db.alerts import Alert, AlertGround, AlertRevision
 from tracker.db.chain import Balance, Movement, Transfer
 from tracker.db.events import Event
 from tracker.db.registry import Entity, Label, LabelPack, Wallet
@@ -37,19 +37,25 @@ class Scene:
     folder: Path
     chain: RegtestChain = field(default_factory=lambda: RegtestChain(mature=False))
     late: timedelta = timedelta(minutes=1)
+    mined: bool = False  # the chain was prepared by another scene
     options: dict[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.holder = self.chain.add_key(HOLDER)
         self.exchange = self.chain.add_key(EXCHANGE)
         self.stranger = self.chain.add_key(STRANGER)
-        self.chain.mine(FIRST - 1)
-        paid = self.chain.spend(self.chain.coinbase(1), [(self.holder, FUNDS)], fee=FEE)
-        self.chain.mine(1, txs=[paid])
+        if not self.mined:
+            self.chain.mine(FIRST - 1)
+            paid = self.chain.spend(self.chain.coinbase(1), [(self.holder, FUNDS)], fee=FEE)
+            self.chain.mine(1, txs=[paid])
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.blocks = self.folder / "blocks"
         self.settings = Settings(
-            database_url=self.url, bitcoin_network=NETWORK, data_dir=self.folder,
-            bitcoin_sources=(f"files:{self.blocks}",), bitcoin_max_blocks_per_tick=500,
+            database_url=self.url,
+            bitcoin_network=NETWORK,
+            data_dir=self.folder,
+            bitcoin_sources=(f"files:{self.blocks}",),
+            bitcoin_max_blocks_per_tick=500,
             **{"bitcoin_start_height": FIRST, **self.options},
         )
         self.database = Database(self.url)
@@ -85,30 +91,40 @@ class Scene:
 
     def sell(self, amount: int = 10 * 10**8, *, to: bytes | None = None) -> object:
         """A signed spend of the holder's coin to the exchange, change back."""
-        return self.chain.spend(
-            self.coin(), [(to or self.exchange, amount)], change=self.holder
-        )
+        return self.chain.spend(self.coin(), [(to or self.exchange, amount)], change=self.holder)
 
     def _populate(self) -> None:
         at = datetime(2011, 2, 1, tzinfo=UTC)
         with self.database.transaction() as session:
             holder = Entity(slug="acme", name="Acme", kind="dat", role="holder", recorded_at=at)
-            venue = Entity(slug="bourse", name="Bourse", kind="exchange", role="venue",
-                           recorded_at=at)
+            venue = Entity(
+                slug="bourse", name="Bourse", kind="exchange", role="venue", recorded_at=at
+            )
             pack = LabelPack(name="test", title="Test", recorded_at=at)
             session.add_all([holder, venue, pack])
             session.flush()
             session.add(
                 Wallet(
-                    entity_id=holder.id, chain="bitcoin", address=self.address(self.holder),
-                    key=self.holder, role="treasury", tier="attested", recorded_at=at,
+                    entity_id=holder.id,
+                    chain="bitcoin",
+                    address=self.address(self.holder),
+                    key=self.holder,
+                    role="treasury",
+                    tier="attested",
+                    recorded_at=at,
                 )
             )
             session.add(
                 Label(
-                    chain="bitcoin", address=self.address(self.exchange), key=self.exchange,
-                    name="Bourse", category="exchange", tier="attested", entity_id=venue.id,
-                    pack_id=pack.id, recorded_at=at,
+                    chain="bitcoin",
+                    address=self.address(self.exchange),
+                    key=self.exchange,
+                    name="Bourse",
+                    category="exchange",
+                    tier="attested",
+                    entity_id=venue.id,
+                    pack_id=pack.id,
+                    recorded_at=at,
                 )
             )
             registry.bump_watch_set(session, "bitcoin")
@@ -137,10 +153,21 @@ class Scene:
         with self.database.transaction() as session:
             return list(
                 session.exec(
-                    select(AlertRevision).where(AlertRevision.alert_id == alert_id)
+                    select(AlertRevision)
+                    .where(AlertRevision.alert_id == alert_id)
                     .order_by(AlertRevision.revision)
                 )
             )
+
+    def standing(self) -> list[tuple[str, int | None]]:
+        """What the alerts that were not taken back stand on: ground and amount."""
+        with self.database.transaction() as session:
+            rows = session.exec(
+                select(AlertGround)
+                .join(Alert)
+                .where(AlertGround.standing, Alert.status != "retracted")
+            )
+            return sorted((row.ref, row.data["clip"]["amount"]) for row in rows)
 
     def event_types(self) -> list[str]:
         """Types of the events written, in order."""
@@ -151,9 +178,7 @@ class Scene:
         """Canonical transfers by height."""
         with self.database.transaction() as session:
             return list(
-                session.exec(
-                    select(Transfer).where(Transfer.canonical).order_by(Transfer.height)
-                )
+                session.exec(select(Transfer).where(Transfer.canonical).order_by(Transfer.height))
             )
 
     def ledger(self) -> dict[str, object]:

@@ -14,10 +14,11 @@ from tests.scene import FEE, FUNDS, Scene, second
 from tracker.db.chain import FollowedOutpoint, Movement, Utxo
 from tracker.db.registry import Label, Wallet
 from tracker.detection.news import NewsPolicy
-from tracker.detection.withdraw import withdraw_labels
+from tracker.detection.withdraw import withdraw
 from tracker.errors import DeepForkError
 from tracker.ledger import repository as ledger
 from tracker.registry import repository as registry
+from tracker.registry.replacement import ClosedAddress, Removal
 
 
 @pytest.fixture
@@ -39,7 +40,10 @@ def test_a_sale_to_a_labelled_exchange_opens_one_alert(scene: Scene) -> None:
     assert scene.event_types() == ["sell_off.opened"]
     sale = scene.transfers()[-1]
     assert (sale.intent, sale.fee, sale.gross_out, sale.gross_in) == (
-        "sale", FEE, FUNDS, FUNDS - 10 * 10**8 - FEE,
+        "sale",
+        FEE,
+        FUNDS,
+        FUNDS - 10 * 10**8 - FEE,
     )
     assert sale.counterparties[0]["name"] == "Bourse"
 
@@ -201,9 +205,12 @@ def test_a_removed_label_retracts_what_rested_on_it(scene: Scene) -> None:
         label.closed_at = now
         session.add(label)
         session.flush()
-        changed = withdraw_labels(
-            session, "bitcoin", [scene.exchange], [], why="the label pack was removed",
-            news=NewsPolicy.of(scene.settings), now=now,
+        changed = withdraw(
+            session,
+            Removal(labels=(ClosedAddress("bitcoin", scene.exchange, "", None),)),
+            why="the label pack was removed",
+            news=NewsPolicy.of(scene.settings),
+            now=now,
         )
     assert changed == 1
     assert scene.alerts()[0].status == "retracted"
@@ -220,9 +227,12 @@ def test_a_removed_wallet_retracts_what_rested_on_it(scene: Scene) -> None:
         session.add(wallet)
         session.flush()
         registry.bump_watch_set(session, "bitcoin")
-        withdraw_labels(
-            session, "bitcoin", [], [wallet.id], why="the wallet is not the entity's",
-            news=NewsPolicy.of(scene.settings), now=scene.now(),
+        withdraw(
+            session,
+            Removal(wallets=(ClosedAddress("bitcoin", scene.holder, "", wallet.entity_id),)),
+            why="the wallet is not the entity's",
+            news=NewsPolicy.of(scene.settings),
+            now=scene.now(),
         )
     assert scene.alerts()[0].status == "retracted"
 
@@ -233,8 +243,13 @@ def test_a_wallet_added_while_the_fleet_runs_is_seen_from_the_next_block(scene: 
         entity = registry.get_entity(session, "acme")
         session.add(
             Wallet(
-                entity_id=entity.id, chain="bitcoin", address=scene.address(second()),
-                key=second(), role="treasury", tier="user", recorded_at=scene.now(),
+                entity_id=entity.id,
+                chain="bitcoin",
+                address=scene.address(second()),
+                key=second(),
+                role="treasury",
+                tier="user",
+                recorded_at=scene.now(),
             )
         )
         registry.bump_watch_set(session, "bitcoin")
@@ -260,8 +275,13 @@ def test_a_watch_set_that_changes_under_a_scan_sends_the_block_round_again(
                 entity = registry.get_entity(session, "acme")
                 session.add(
                     Wallet(
-                        entity_id=entity.id, chain="bitcoin", address=scene.address(second()),
-                        key=second(), role="treasury", tier="user", recorded_at=scene.now(),
+                        entity_id=entity.id,
+                        chain="bitcoin",
+                        address=scene.address(second()),
+                        key=second(),
+                        role="treasury",
+                        tier="user",
+                        recorded_at=scene.now(),
                     )
                 )
                 registry.bump_watch_set(session, "bitcoin")
@@ -274,9 +294,7 @@ def test_a_watch_set_that_changes_under_a_scan_sends_the_block_round_again(
         assert session.exec(select(Movement).where(Movement.key == second())).all()
 
 
-def test_a_fork_below_the_final_height_halts_the_chain(
-    postgres_url: str, tmp_path: Path
-) -> None:
+def test_a_fork_below_the_final_height_halts_the_chain(postgres_url: str, tmp_path: Path) -> None:
     scene = Scene(postgres_url, tmp_path)
     scene.chain.mine(105)
     scene.tick()

@@ -228,7 +228,12 @@ def wallets_open(session: Session, transfer_id: str) -> bool:
     return (
         session.exec(
             select(Wallet.id)
-            .join(Movement, col(Movement.wallet_id) == col(Wallet.id))
+            .join(
+                Movement,
+                (col(Movement.chain) == col(Wallet.chain))
+                & (col(Movement.key) == col(Wallet.key))
+                & (col(Movement.entity_id) == col(Wallet.entity_id)),
+            )
             .join(
                 Transfer,
                 (col(Transfer.tx) == col(Movement.tx))
@@ -293,15 +298,16 @@ def transfers_naming(session: Session, chain: str, keys: Collection[bytes]) -> l
     return list(session.exec(select(Transfer).where(col(Transfer.id).in_(ids))))
 
 
-def transfers_of_wallets(session: Session, wallet_ids: Collection[int]) -> list[Transfer]:
-    """Canonical transfers in which coins of one of the wallets moved."""
-    pairs = select(Movement.chain, Movement.tx, Movement.entity_id).where(
-        col(Movement.wallet_id).in_(wallet_ids), col(Movement.canonical)
+def transfers_of_wallets(session: Session, chain: str, keys: Collection[bytes]) -> list[Transfer]:
+    """Canonical transfers in which coins at one of the addresses moved."""
+    pairs = select(Movement.tx, Movement.entity_id).where(
+        Movement.chain == chain, col(Movement.key).in_(keys), col(Movement.canonical)
     )
     return list(
         session.exec(
             select(Transfer).where(
-                tuple_(col(Transfer.chain), col(Transfer.tx), col(Transfer.entity_id)).in_(pairs),
+                Transfer.chain == chain,
+                tuple_(col(Transfer.tx), col(Transfer.entity_id)).in_(pairs),
                 col(Transfer.canonical),
             )
         )

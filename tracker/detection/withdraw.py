@@ -14,27 +14,44 @@ from tracker.detection.news import NewsPolicy
 from tracker.detection.reclassify import reclassify
 from tracker.domain.intent import SALE_VENUES, Classification, Intent
 from tracker.registry import repository as registry
+from tracker.registry.replacement import Removal
 
 
-def withdraw_labels(
+def withdraw(
+    session: Session, removal: Removal, *, why: str, news: NewsPolicy, now: datetime
+) -> int:
+    """Judge anew what rested on the labels and wallets that `removal` closed.
+
+    Call it after they were closed, in the same transaction. Alerts that stood on what is no longer
+    a sale lose that ground: a revision, or a retraction with the same id. Returns how many alerts
+    changed.
+    """
+    chains = sorted({item.chain for item in (*removal.labels, *removal.wallets)})
+    return sum(
+        _withdraw(
+            session,
+            chain,
+            labels={item.key for item in removal.labels if item.chain == chain},
+            wallets={item.key for item in removal.wallets if item.chain == chain},
+            why=why,
+            book=AlertBook(session, news, now),
+        )
+        for chain in chains
+    )
+
+
+def _withdraw(
     session: Session,
     chain: str,
-    keys: Collection[bytes],
-    wallet_ids: Collection[int],
     *,
+    labels: Collection[bytes],
+    wallets: Collection[bytes],
     why: str,
-    news: NewsPolicy,
-    now: datetime,
+    book: AlertBook,
 ) -> int:
-    """Judge anew every transfer that names one of `keys` or moved coins of `wallet_ids`.
-
-    Call it after the labels or wallets were closed, in the same transaction. Alerts that stood on
-    what is no longer a sale lose that ground: a revision, or a retraction with the same id.
-    Returns how many alerts changed.
-    """
-    ids = {row.id for row in repository.transfers_naming(session, chain, keys)}
-    ids |= {row.id for row in repository.transfers_of_wallets(session, wallet_ids)}
-    grounds = repository.grounds_on(session, chain, ids, keys)
+    ids = {row.id for row in repository.transfers_naming(session, chain, labels)}
+    ids |= {row.id for row in repository.transfers_of_wallets(session, chain, wallets)}
+    grounds = repository.grounds_on(session, chain, ids, labels)
     ids |= {ground.data["shown"]["transfer"] for ground in grounds}
     beliefs = {}
     for transfer_id in sorted(ids):
@@ -46,7 +63,6 @@ def withdraw_labels(
     for ground in grounds:
         if _gone(session, ground, beliefs):
             lost.setdefault(ground.alert_id, []).append(ground.ref)
-    book = AlertBook(session, news, now)
     for alert_id, refs in sorted(lost.items()):
         alert = repository.find_alert(session, alert_id)
         if alert is None:

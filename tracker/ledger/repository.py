@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, delete, func, text, tuple_, update
+from sqlalchemy import ColumnElement, CursorResult, bindparam, delete, func, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -293,13 +293,21 @@ def orphan_above(session: Session, chain: str, fork: BlockRef) -> list[bytes]:
 # -- reading ---------------------------------------------------------------------------------------
 
 
+def _held_now() -> ColumnElement[bool]:
+    """Joins a balance to the open wallet at its address, by key: a re-described wallet is new."""
+    return (
+        (col(Wallet.chain) == col(Balance.chain))
+        & (col(Wallet.key) == col(Balance.key))
+        & (col(Wallet.entity_id) == col(Balance.entity_id))
+        & col(Wallet.closed_at).is_(None)
+    )
+
+
 def balances_of(session: Session, entity_id: int) -> list[Balance]:
     """Balances of the entity's open wallets."""
     return list(
         session.exec(
-            select(Balance)
-            .join(Wallet, col(Balance.wallet_id) == col(Wallet.id))
-            .where(Balance.entity_id == entity_id, col(Wallet.closed_at).is_(None))
+            select(Balance).join(Wallet, _held_now()).where(Balance.entity_id == entity_id)
         )
     )
 
@@ -308,8 +316,7 @@ def all_balances(session: Session) -> list[tuple[int, str, int]]:
     """(entity id, asset, amount in base units) over open wallets, summed."""
     rows = session.exec(
         select(Balance.entity_id, Balance.asset, func.sum(Balance.amount))
-        .join(Wallet, col(Balance.wallet_id) == col(Wallet.id))
-        .where(col(Wallet.closed_at).is_(None))
+        .join(Wallet, _held_now())
         .group_by(col(Balance.entity_id), col(Balance.asset))
     ).all()
     return [(entity_id, asset, int(total)) for entity_id, asset, total in rows]

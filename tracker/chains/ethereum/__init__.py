@@ -1,0 +1,1 @@
+"""Ethereum: addresses and their checksum."""

@@ -1,0 +1,1 @@
+"""Label packs: what a pack says of itself, and its rows."""
