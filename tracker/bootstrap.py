@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import resources
 from typing import TYPE_CHECKING
 
+from tracker import __version__
 from tracker.config import Settings
 from tracker.db import Database
 from tracker.detection import disclosed_sales
 from tracker.detection.news import NewsPolicy
+from tracker.detection.withdraw import withdraw
 from tracker.domain.entity import Role
 from tracker.doorbell import CeleryDoorbell, Doorbell, Silent
 from tracker.errors import ConfigError
@@ -124,14 +128,29 @@ class Services:
         if self.settings.live_quotes:
             tick(self.database, self.settings, now=self.clock())
 
-    def sync(self) -> None:
-        """Bring registry and facts to what this version ships, and the alerts with them."""
+    def sync(self, *, even_if_unchanged: bool = False) -> bool:
+        """Bring registry and facts to what this version ships, and the alerts with them.
+
+        An unchanged bundle is known by its digest and left alone; returns whether it was read.
+        """
         now = self.clock()
+        digest = bundle_digest(self.settings.bitcoin_network)
         with self.database.transaction() as session:
+            if not even_if_unchanged and operations.sync_mark(session, "bundle") == digest:
+                return False
             registered = sync_registry(session, now=now, network=self.settings.bitcoin_network)
             stated = sync_facts(session, now=now)
+            withdraw(
+                session,
+                registered.removal,
+                why="the bundled registry no longer names the address",
+                news=self.news,
+                now=now,
+            )
+            operations.set_sync_mark(session, "bundle", digest, now)
         log.info("synced", registry=str(registered), facts=str(stated))
         self.evaluate_disclosures()
+        return True
 
     def evaluate_disclosures(self) -> int:
         """Bring every alert that rests on disclosures in line; returns how many changed."""
@@ -144,6 +163,17 @@ class Services:
                     session, entity, news=self.news, now=self.clock()
                 )
         return changed
+
+
+def bundle_digest(network: str) -> str:
+    """SHA-256 over the network, the version and every bundled file: what a sync would write."""
+    digest = hashlib.sha256(f"{network} {__version__}".encode())
+    for package in ("tracker.registry", "tracker.facts"):
+        folder = resources.files(package) / "bundled"
+        for file in sorted(folder.iterdir(), key=lambda item: item.name):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def build(settings: Settings) -> Services:

@@ -162,6 +162,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "sync_mark",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
         "utxo",
         sa.Column("chain", sa.String(), nullable=False),
         sa.Column("outpoint", sa.LargeBinary(), nullable=False),
@@ -682,6 +689,7 @@ def downgrade() -> None:
     op.drop_index("utxo_spent", table_name="utxo")
     op.drop_index("utxo_created", table_name="utxo")
     op.drop_table("utxo")
+    op.drop_table("sync_mark")
     op.drop_table("source_status")
     op.drop_index("price_latest", table_name="price")
     op.drop_table("price")

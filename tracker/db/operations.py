@@ -48,3 +48,13 @@ class Heartbeat(SQLModel, table=True):
 
     queue: str = Field(primary_key=True)
     beat_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+
+
+class SyncMark(SQLModel, table=True):
+    """What was synchronised last, by its digest: an unchanged bundle is not read again."""
+
+    __tablename__ = "sync_mark"
+
+    name: str = Field(primary_key=True)
+    digest: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))

@@ -48,7 +48,7 @@ class Database:
                 raise SourceUnavailableError(
                     "the database cannot be reached",
                     field="TRACKER_DATABASE_URL",
-                    mend="check that PostgreSQL runs (`tracker doctor`); work goes on once it is back",
+                    mend="check that PostgreSQL runs (`tracker doctor`); work then goes on",
                 ) from error
             raise
 

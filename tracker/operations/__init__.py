@@ -1,0 +1,1 @@
+"""Running the service: bearer keys, the states of sources, heartbeats of queues, readiness."""
