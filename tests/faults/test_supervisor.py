@@ -137,10 +137,14 @@ def test_it_gets_ready_serves_and_stops_with_nothing_left(launch: Callable[..., 
     api.request("GET", "/readyz")
     assert api.getresponse().status == 200
     api.close()
+    hopeless = f"hopeless: restarting (exit code 3); log: {up.data / 'logs' / 'hopeless.log'}"
+    deadline = time.monotonic() + 20
+    while hopeless not in up.said() and time.monotonic() < deadline:
+        time.sleep(0.1)
     said = up.said()
+    assert hopeless in said
     assert "source a source: unreachable (no route to host)" in said
     assert f"key for writes: in {up.data / 'admin.key'}" in said
-    assert f"hopeless: restarting (exit code 3); log: {up.data / 'logs' / 'hopeless.log'}" in said
 
     assert up.stop(signal.SIGINT) == 0
     assert up.left_running() == []

@@ -49,7 +49,7 @@ def test_every_queue_of_the_workers_has_one_pool() -> None:
 def test_children_get_the_addresses_by_environment_and_never_by_command_line(
     children: dict[str, Child], tmp_path: Path
 ) -> None:
-    assert list(children) == ["head", "bulk", "beat", "api"]
+    assert list(children) == ["api", "head", "bulk", "beat"]
     for child in children.values():
         assert child.environment["TRACKER_DATABASE_URL"] == URLS.database_url
         assert child.environment["TRACKER_REDIS_URL"] == URLS.redis_url

@@ -22,7 +22,7 @@ _WORKER_STOP = ((signal.SIGTERM, 4.0), (signal.SIGQUIT, 2.0))
 
 
 def fleet(settings: Settings, folder: DataFolder, urls: ServerUrls) -> tuple[Child, ...]:
-    """Descriptions of the children, pointed at the servers in `urls`."""
+    """Descriptions of the children, pointed at the servers in `urls`; the API first."""
     environment = child_environment(settings, urls)
     # An interpreter option nobody reads, so that `ps` and the next start can tell which
     # installation a process belongs to.
@@ -30,6 +30,12 @@ def fleet(settings: Settings, folder: DataFolder, urls: ServerUrls) -> tuple[Chi
     worker = (*python, "celery", "-A", "workers", "worker", "--without-gossip", "--without-mingle")
     level = ("--loglevel", settings.log_level)
     return (
+        Child(
+            name="api",
+            argv=(*python, "tracker.cli.main", "api"),
+            environment=environment,
+            stop=((signal.SIGTERM, 4.0),),
+        ),
         Child(
             name="head",
             argv=(
@@ -57,12 +63,6 @@ def fleet(settings: Settings, folder: DataFolder, urls: ServerUrls) -> tuple[Chi
                 *("-s", str(folder.run / "beat-schedule"), *level),
             ),
             environment=environment,
-        ),
-        Child(
-            name="api",
-            argv=(*python, "tracker.cli.main", "api"),
-            environment=environment,
-            stop=((signal.SIGTERM, 4.0),),
         ),
     )
 
