@@ -148,7 +148,7 @@ class Services:
                 now=now,
             )
             operations.set_sync_mark(session, "bundle", digest, now)
-        log.info("synced", registry=str(registered), facts=str(stated))
+        log.debug("synced", registry=str(registered), facts=str(stated))
         self.evaluate_disclosures()
         return True
 

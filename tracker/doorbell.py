@@ -12,6 +12,7 @@ PUBLISH = "publish"
 DELIVER = "deliver"
 DETECT = "detect"
 MARKET = "market"
+TICKS = (SCAN_BITCOIN, PUBLISH, DELIVER, DETECT, MARKET)
 
 log = get_logger(__name__)
 

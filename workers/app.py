@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_shutdown, worker_ready
 
 from tracker import bootstrap, log
 from tracker.config import current
+from tracker.doorbell import TICKS
 from workers import runtime
 from workers.queues import QUEUES
 from workers.schedule import beat_schedule
@@ -60,6 +61,15 @@ app.conf.update(
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_log(**_kwargs: Any) -> None:
     log.configure(settings.log_level, json=settings.log_json)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _first_ticks(sender: Any, **_kwargs: Any) -> None:
+    """Look at once: beat's first tick comes only after an interval."""
+    for queue in sender.task_consumer.queues:
+        if queue.name in TICKS:
+            app.send_task(queue.name, queue=queue.name, expires=60)
+        app.send_task("canary", args=(queue.name,), queue=queue.name, expires=60)
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
