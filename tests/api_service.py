@@ -34,9 +34,7 @@ def services_for(
     **settings: Any,
 ) -> Services:
     """Services over `database_url` with a writing key in the data folder; no broker rings."""
-    made = Settings(
-        database_url=database_url, data_dir=data_dir, live_quotes=False, **settings
-    )
+    made = Settings(database_url=database_url, data_dir=data_dir, live_quotes=False, **settings)
     services = Services(made, Database(database_url), Silent(), clock)
     with services.database.transaction() as session:
         ensure_admin_key(made, session, clock())

@@ -106,6 +106,7 @@ def with_receiver(run: Callable[[int], None]) -> None:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
     process.start()
+    there.close()  # so that a receiver which cannot start ends the wait for its port
     try:
         run(here.recv())
     finally:

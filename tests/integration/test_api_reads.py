@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -107,7 +108,7 @@ def test_basic_mnav_has_no_jump_across_the_split_of_august_2024(api):
         Decimal(next(d["value"] for d in row["definitions"] if d["id"] == "basic")) for row in rows
     ]
     assert len(basic) == 10  # trading days
-    for before, after in zip(basic, basic[1:], strict=False):
+    for before, after in itertools.pairwise(basic):
         assert Decimal("0.75") < after / before < Decimal("1.33")
 
 
@@ -222,3 +223,12 @@ def test_bad_parameters_are_named_with_the_mend(api, path, field):
     assert (problem["field"], problem["status"]) == (field, 422)
     assert problem["mend"]
     assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_a_second_sync_changes_nothing(api):
+    before = api.get("/v1/entities/strategy/disclosures", params={"limit": 500})
+    alerts = api.get("/v1/alerts", params={"limit": 500})
+    done = api.write("POST", "/v1/registry/sync")
+    assert done.json() == {"synced_at": "2026-11-22T12:00:00Z"}
+    assert api.get("/v1/entities/strategy/disclosures", params={"limit": 500}) == before
+    assert api.get("/v1/alerts", params={"limit": 500}) == alerts

@@ -282,7 +282,7 @@ def test_dying_between_the_post_and_the_record_sends_it_again(
             with pytest.raises(ZeroDivisionError):
                 deliver_due(database, settings(), now=clock)
         assert deliver_due(database, settings(), now=clock) == 0  # leased
-        clock.time += timedelta(seconds=21)
+        clock.time += timedelta(seconds=26)
         assert deliver_due(database, settings(), now=clock) == 1
     assert len({(item.headers["webhook-id"], item.body) for item in receiver.requests}) == 1
     assert len(receiver.requests) == 2

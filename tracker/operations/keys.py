@@ -15,10 +15,9 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tracker.db.session import Session
-
 from tracker.config import Settings
 from tracker.db.operations import ApiKey
+from tracker.db.session import Session
 from tracker.errors import AuthError, ConfigError, ConflictError, InputError, NotFoundError
 from tracker.operations import repository
 

@@ -1,0 +1,1 @@
+"""The HTTP API: FastAPI routers, schemas, and the reads that the page shows too."""

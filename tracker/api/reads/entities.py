@@ -1,0 +1,220 @@
+"""Entities with what can be seen of each: the list, built in bulk, and one in full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from tracker.api.reads import chains
+from tracker.api.reads.holdings import Grounds, Observed, holdings, observed_assets, total_value
+from tracker.api.reads.ids import stored_id
+from tracker.api.reads.ledger import Count
+from tracker.api.schemas.entities import EntityDetail, EntityItem, Headline, LastAlert
+from tracker.api.schemas.holdings import Holding, Holdings
+from tracker.db.alerts import Alert
+from tracker.db.facts import Disclosure, Price
+from tracker.db.registry import Entity, Wallet
+from tracker.db.session import Session
+from tracker.detection import repository as detection
+from tracker.domain.entity import Kind, Role, Tier
+from tracker.facts import repository as facts
+from tracker.ledger import repository as ledger
+from tracker.registry import observability
+from tracker.registry import repository as registry
+from tracker.valuation import contract, service
+
+NO_MNAV = "no definition has all its inputs"
+NOT_VALUED = "only listed holders have an mNAV"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entities are listed; None leaves a property open."""
+
+    kind: Kind | None = None
+    role: Role | None = None
+    text: str | None = None
+    enabled: bool | None = True
+
+    def admits(self, entity: Entity) -> bool:
+        """Whether the free text is part of the slug, name, ticker or country."""
+        wanted = (self.text or "").strip().casefold()
+        fields = (entity.slug, entity.name, entity.ticker, entity.country)
+        return not wanted or any(wanted in field.casefold() for field in fields if field)
+
+
+def list_entities(session: Session, chosen: Filter, *, now: datetime) -> list[EntityItem]:
+    """Every entity that passes, the best known first, then the most valuable, then by slug."""
+    rows = [
+        row
+        for row in registry.list_entities(
+            session, kind=chosen.kind, role=chosen.role, enabled=chosen.enabled
+        )
+        if chosen.admits(row)
+    ]
+    return sorted(_items(session, rows, now), key=_rank)
+
+
+def show_entity(session: Session, entity: Entity, *, now: datetime) -> EntityDetail:
+    """One entity in full."""
+    (item,) = _items(session, [entity], now)
+    return EntityDetail(
+        **dict(item),
+        exchange_mic=entity.exchange_mic,
+        currency=entity.currency,
+        cik=entity.cik,
+        website=entity.website,
+        source=entity.source,
+        note=entity.note,
+        owner=entity.owner,
+        rules=entity.rules,
+        recorded_at=entity.recorded_at,
+    )
+
+
+def show_holdings(
+    session: Session, entity: Entity, *, now: datetime, at: datetime | None
+) -> Holdings:
+    """What an entity holds now, or held `at` an earlier time, with where each chain stands."""
+    key = stored_id(entity)
+    moment = at or now
+    wallets = registry.wallets_of(session, key)
+    count = Count.of(session, key, wallets)
+    disclosed = facts.latest_totals(session, at=moment.date(), entity_ids=[key])
+    own = disclosed.get(key, {})
+    heads = chains.heads(session, now)
+    grounds = Grounds(
+        disclosed=own,
+        observed=count.now() if at is None else count.at(at),
+        prices=_prices(session, moment),
+        heads=heads,
+        at=moment,
+        observed_then=count.then(own),
+    )
+    items = holdings(grounds)
+    seen = _described(entity, wallets, own, items, len(facts.totals(session, entity_ids=[key])))
+    return Holdings(
+        entity=entity.slug,
+        as_of=moment,
+        observability=seen["observability"],
+        completeness=seen["completeness"],
+        assets=items,
+        chains=heads.views(),
+        reason=None if items else "no disclosure and no wallet of this entity is known",
+    )
+
+
+def _items(session: Session, rows: Sequence[Entity], now: datetime) -> list[EntityItem]:
+    ids = [stored_id(row) for row in rows]
+    disclosed = facts.latest_totals(session, at=now.date(), entity_ids=ids)
+    wallets: dict[int, list[Wallet]] = {}
+    for wallet in registry.open_wallets(session):
+        wallets.setdefault(wallet.entity_id, []).append(wallet)
+    sums: dict[int, dict[str, tuple[int, int | None]]] = {}
+    for entity_id, asset, amount in ledger.all_balances(session):
+        sums.setdefault(entity_id, {})[asset] = (amount, None)
+    shared = _Shared(
+        prices=_prices(session, now),
+        heads=chains.heads(session, now),
+        headlines=service.headline(session, rows, at=now),
+        alerts=detection.last_alerts(session),
+        totals=Counter(row.entity_id for row in facts.totals(session, entity_ids=ids)),
+        now=now,
+    )
+    return [
+        _item(
+            row,
+            wallets.get(key, []),
+            disclosed.get(key, {}),
+            observed_assets(wallets.get(key, []), sums.get(key, {})),
+            shared,
+        )
+        for key, row in zip(ids, rows, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What every item of a list looks at, read once."""
+
+    prices: dict[str, Price]
+    heads: chains.Heads
+    headlines: dict[int, service.Headline]
+    alerts: dict[int, Alert]
+    totals: Counter[int]
+    now: datetime
+
+
+def _item(
+    entity: Entity,
+    wallets: Sequence[Wallet],
+    disclosed: dict[str, Disclosure],
+    observed: dict[str, Observed],
+    shared: _Shared,
+) -> EntityItem:
+    key = stored_id(entity)
+    items = holdings(Grounds(disclosed, observed, shared.prices, shared.heads, shared.now))
+    seen = _described(entity, wallets, disclosed, items, shared.totals[key])
+    value, value_reason = total_value(items)
+    headline = shared.headlines.get(key)
+    reason = None
+    if headline is None:
+        reason = NO_MNAV if entity.ticker else NOT_VALUED
+    return EntityItem(
+        slug=entity.slug,
+        name=entity.name,
+        kind=entity.kind,
+        role="venue" if entity.role == Role.VENUE else "holder",
+        treasury_class=entity.treasury_class,
+        country=entity.country,
+        ticker=entity.ticker,
+        observability=seen["observability"],
+        completeness=seen["completeness"],
+        holdings=items,
+        value_usd=value,
+        value_reason=value_reason,
+        mnav=None
+        if headline is None
+        else Headline.model_validate(contract.headline_as_contract(headline)),
+        mnav_reason=reason,
+        last_alert=_last_alert(shared.alerts.get(key)),
+        enabled=entity.enabled,
+    )
+
+
+def _described(
+    entity: Entity,
+    wallets: Sequence[Wallet],
+    disclosed: Mapping[str, Disclosure],
+    items: Sequence[Holding],
+    totals: int,
+) -> dict[str, Any]:
+    """`observability` and `completeness`; the coverage is that of the most valuable asset."""
+    covered = [item for item in items if item.coverage is not None]
+    main = max(covered, key=lambda item: Decimal(item.value_usd or 0), default=None)
+    return observability.describe(
+        entity,
+        Counter(Tier(wallet.tier) for wallet in wallets),
+        bool(disclosed),
+        None if main is None or main.coverage is None else Decimal(main.coverage),
+        disclosures=totals,
+        last_as_of=max((row.as_of for row in disclosed.values()), default=None),
+    )
+
+
+def _last_alert(alert: Alert | None) -> LastAlert | None:
+    return None if alert is None else LastAlert.model_validate(alert)
+
+
+def _prices(session: Session, at: datetime) -> dict[str, Price]:
+    found = {asset: facts.latest_price(session, asset, at) for asset in chains.CHAIN_OF}
+    return {asset: price for asset, price in found.items() if price is not None}
+
+
+def _rank(item: EntityItem) -> tuple[int, Decimal, str]:
+    """Sorts the best known first, then the most valuable in USD, then by slug."""
+    return -int(item.completeness["score"]), -Decimal(item.value_usd or 0), item.slug

@@ -1,0 +1,1 @@
+"""The `tracker` command: a thin client of the HTTP API, and what starts and mends the service."""

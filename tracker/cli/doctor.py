@@ -1,0 +1,113 @@
+"""`tracker doctor`: look at everything that the service needs, each with its mend."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tracker.cli.output import Json, emit
+from tracker.errors import ConfigError, TrackerError
+
+if TYPE_CHECKING:
+    from tracker.config import Settings
+    from tracker.db import Database
+    from tracker.operations.readiness import Check
+
+_LEAST_FREE = 2_000_000_000  # bytes: PostgreSQL stops for good on a full disk
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check settings, disk, database, broker, API and sources; exit 1 where one failed."""
+    found = [asdict(check) for check in _checks()]
+    emit({"checks": found}, as_json, lambda data: _show(data["checks"]))
+    if not all(check["ok"] for check in found):
+        raise typer.Exit(1)
+
+
+def _checks() -> Iterator[Check]:
+    from tracker import bootstrap, config
+    from tracker.db import Database
+    from tracker.operations import readiness
+    from tracker.operations.readiness import Check
+
+    try:
+        settings = config.load()
+    except ConfigError as error:
+        yield Check("settings", False, str(error), error.mend)
+        return
+    yield Check("settings", True, f"data in {settings.data_dir}, port {settings.port}")
+    yield _disk(settings)
+    try:
+        database = Database(bootstrap.database_url(settings), pool_size=1)
+    except ConfigError as error:
+        yield Check("database", False, error.message, error.mend)
+        return
+    try:
+        try:
+            broker = bootstrap.redis_url(settings)
+        except ConfigError:
+            broker = ""  # the check says that none is configured
+        checks = readiness.check(database, broker)
+        yield from checks
+        yield _api(settings)
+        if all(check.ok for check in checks if check.name in ("database", "schema")):
+            yield from _sources(database)
+    finally:
+        database.dispose()
+
+
+def _disk(settings: Settings) -> Check:
+    from tracker.operations.readiness import Check
+
+    place: Path = settings.data_dir
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return Check(
+        "disk",
+        free >= _LEAST_FREE,
+        f"{free / 1e9:.1f} GB free at {place}",
+        None if free >= _LEAST_FREE else "free some space, or move TRACKER_DATA_DIR",
+    )
+
+
+def _api(settings: Settings) -> Check:
+    from tracker.cli.client import ApiClient
+    from tracker.operations.readiness import Check
+
+    service = ApiClient(settings)
+    try:
+        health = service.get("/healthz")
+    except TrackerError as error:
+        return Check("api", False, error.message, error.mend)
+    return Check("api", True, f"version {health['version']} at {service.base_url}")
+
+
+def _sources(database: Database) -> Iterator[Check]:
+    from tracker.operations import repository
+    from tracker.operations.readiness import Check
+
+    with database.transaction(snapshot=True) as session:
+        rows = repository.list_sources(session)
+    if not rows:
+        yield Check(
+            "sources", False, "no source has reported yet", "start the workers: `tracker up`"
+        )
+    for row in rows:
+        tried = f"; next try {row.next_try:%Y-%m-%d %H:%M}Z" if row.next_try else ""
+        why = f": {row.last_error}" if row.last_error else ""
+        ok = row.state == "ok"
+        mend = None if ok else "the service goes on without it and tries again by itself"
+        yield Check(f"source {row.name}", ok, f"{row.state}{why}{tried}", mend)
+
+
+def _show(checks: list[dict[str, Any]]) -> None:
+    for check in checks:
+        typer.echo(f"{'ok    ' if check['ok'] else 'failed'}  {check['name']}: {check['detail']}")
+        if check["mend"]:
+            typer.echo(f"        mend: {check['mend']}")

@@ -1,0 +1,131 @@
+"""`tracker holdings`, `transfers` and `disclosures` of an entity."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+
+from tracker.cli.client import segment
+from tracker.cli.output import Json, day, emit, minute, money, number, table
+from tracker.cli.service import client
+
+Entity = Annotated[str, typer.Argument(help="The entity's slug.")]
+Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
+
+
+def holdings(
+    entity: Annotated[
+        str | None, typer.Argument(help="Of this entity; without it, of all.")
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="A UTC time, or a date.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what an entity holds: disclosed and on chain side by side."""
+    if entity is None:
+        if at is not None:
+            raise typer.BadParameter("name an ENTITY too", param_hint="--at")
+        emit(client().all_items("/v1/entities", role="holder"), as_json, _all)
+    else:
+        emit(client().get(f"/v1/entities/{segment(entity)}/holdings", at=at), as_json, _one)
+
+
+def transfers(entity: Entity, limit: Limit = 50, as_json: Json = False) -> None:
+    """Show the transfers of an entity, newest first, and what each is believed to be."""
+    found = client().all_items(f"/v1/entities/{segment(entity)}/transfers", limit=limit)
+    emit(found, as_json, lambda data: _transfers(data["items"]))
+
+
+def disclosures(
+    entity: Entity,
+    known_at: Annotated[str | None, typer.Option(help="As it was believed then.")] = None,
+    limit: Limit = 50,
+    as_json: Json = False,
+) -> None:
+    """Show what an entity reported, newest first."""
+    path = f"/v1/entities/{segment(entity)}/disclosures"
+    found = client().all_items(path, limit=limit, known_at=known_at)
+    emit(found, as_json, lambda data: _disclosures(data["items"]))
+
+
+_COLUMNS = ("asset", ">disclosed", "as of", ">on chain", ">coverage", ">value")
+
+
+def _cells(holding: dict[str, Any]) -> tuple[str, ...]:
+    disclosed, onchain = holding["disclosed"], holding["onchain"]
+    return (
+        holding["asset"],
+        number(disclosed["quantity"]),
+        day(disclosed["as_of"]),
+        number(onchain["quantity"]),
+        "unknown" if holding["coverage"] is None else f"{Decimal(holding['coverage']):.1%}",
+        money(holding["value_usd"]),
+    )
+
+
+def _all(data: dict[str, Any]) -> None:
+    table(
+        ("entity", *_COLUMNS),
+        [
+            (item["slug"], *_cells(holding))
+            for item in data["items"]
+            for holding in item["holdings"]
+        ],
+        empty="no holdings are known",
+    )
+
+
+def _one(data: dict[str, Any]) -> None:
+    typer.echo(f"{data['entity']} as of {minute(data['as_of'])}, {data['observability']}")
+    typer.echo(data["completeness"]["says"])
+    table(_COLUMNS, [_cells(each) for each in data["assets"]], empty=str(data["reason"]))
+    for holding in data["assets"]:
+        for name in ("onchain", "disclosed", "nowcast"):
+            reason = holding[name].get("reason")
+            if reason:
+                typer.echo(f"{holding['asset']} {name}: {reason}")
+        if holding["price_reason"]:
+            typer.echo(f"{holding['asset']} value: {holding['price_reason']}")
+    for chain in data["chains"]:
+        height = "no block" if chain["height"] is None else f"block {chain['height']}"
+        typer.echo(f"{chain['chain']}: {height}, {chain['reason'] or chain['state']}")
+
+
+def _transfers(items: list[dict[str, Any]]) -> None:
+    table(
+        ("time", ">net", "asset", "believed to be", "other side", "finality"),
+        [
+            (
+                minute(item["time"]),
+                number(item["quantity"], 8),
+                item["asset"],
+                f"{item['intent']} {item['probability']}",
+                ", ".join(
+                    party["name"] or party["address"] or "unknown"
+                    for party in item["counterparties"][:2]
+                ),
+                item["finality"],
+            )
+            for item in items
+        ],
+        empty="no transfer has been seen",
+    )
+
+
+def _disclosures(items: list[dict[str, Any]]) -> None:
+    table(
+        ("as of", "what", ">quantity", "asset", "evidence", "source"),
+        [
+            (
+                item["as_of"],
+                item["kind"],
+                number(item["quantity"]),
+                item["asset"],
+                item["evidence"],
+                item["source"],
+            )
+            for item in items
+        ],
+        empty="nothing is known",
+    )

@@ -1,0 +1,1 @@
+"""The page: what the API says, drawn for people on the server, without scripts."""

@@ -1,0 +1,1 @@
+"""Webhooks: endpoints, their secrets, the guard, delivery with retries, replay and samples."""
