@@ -608,7 +608,7 @@ def upgrade() -> None:
     op.create_index(
         "delivery_due",
         "delivery",
-        ["due_at"],
+        ["endpoint_id", "due_at", "sequence"],
         unique=False,
         postgresql_where=sa.text("state = 'pending'"),
     )

@@ -59,7 +59,13 @@ class Delivery(SQLModel, table=True):
     __tablename__ = "delivery"
     __table_args__ = (
         UniqueConstraint("endpoint_id", "sequence"),
-        Index("delivery_due", "due_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "delivery_due",
+            "endpoint_id",
+            "due_at",
+            "sequence",
+            postgresql_where=text("state = 'pending'"),
+        ),
         Index("delivery_event", "event_id"),
     )
 
