@@ -37,10 +37,16 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
         session.add(entity)
         session.flush()
         wallet = Wallet(
-            entity_id=entity.id, chain="bitcoin", address="an address", key=b"\x51", role="treasury",
-            tier="attested", active_from_height=FIRST, opening_known=request.param,
+            entity_id=entity.id,
+            chain="bitcoin",
+            address="an address",
+            key=b"\x51",
+            role="treasury",
+            tier="attested",
+            active_from_height=FIRST,
+            opening_known=request.param,
             recorded_at=START,
-        )  # fmt: skip
+        )
         session.add(wallet)
         session.flush()
         for above, amount in MOVED.items():
@@ -55,7 +61,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                     source="a test",
                     watch_version=1,
                     applied_at=NOW,
-                )  # fmt: skip
+                )
             )
             session.add(
                 Movement(
@@ -71,7 +77,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                     time=time_of(height),
                     entity_id=entity.id,
                     wallet_id=wallet.id,
-                )  # fmt: skip
+                )
             )
             session.add(
                 Transfer(
@@ -90,7 +96,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                     counterparties=[{"address": None, "name": None, "amount": "1", "key": "51"}],
                     intent="unknown_out" if amount < 0 else "unknown_in",
                     probability=Decimal("0.5"),
-                )  # fmt: skip
+                )
             )
         last = FIRST + max(MOVED)
         session.add(
@@ -103,7 +109,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                 amount=sum(MOVED.values()),
                 as_of_height=last,
                 as_of_hash=block_hash(last),
-            )  # fmt: skip
+            )
         )
         session.add(
             Cursor(
@@ -111,7 +117,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                 height=FIRST + TIP,
                 hash=block_hash(FIRST + TIP),
                 tip_advanced_at=NOW - timedelta(minutes=5),
-            )  # fmt: skip
+            )
         )
         session.add(
             Disclosure(
@@ -124,7 +130,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                 source="https://example.org/8-k",
                 first_seen=START,
                 recorded_at=START,
-            )  # fmt: skip
+            )
         )
         session.add(
             Price(
@@ -136,7 +142,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                 state="closed",
                 source="a venue",
                 recorded_at=NOW,
-            )  # fmt: skip
+            )
         )
     with running_api(services) as api:
         api.known = request.param

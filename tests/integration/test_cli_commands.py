@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.api_service import Api, running_api, services_for
+from tests.api_service import NOW, Api, running_api, services_for
 from tracker.cli import main
 from tracker.errors import TrackerError
+from tracker.operations import repository
 
 GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
 HOLDER = ["entities", "add", "example-corp", "--name", "Example Corp", "--kind", "dat"]
@@ -222,6 +223,26 @@ def test_the_doctor_names_what_is_missing_and_its_mend(cli):
     assert "mend: start the service with `tracker up`" in result.stdout
     checks = json.loads(cli.run("doctor", "--json").stdout)["checks"]
     assert {check["name"] for check in checks if not check["ok"]} == {"broker", "sources"}
+
+
+def test_an_unreachable_source_is_told_with_its_next_try(cli):
+    with cli.api.services.database.transaction() as session:
+        repository.upsert_source(
+            session,
+            name="esplora+https://explorer.example/api",
+            kind="bitcoin_esplora",
+            state="unreachable",
+            now=NOW,
+            last_error="no connection; field: source; value: x; mend: check the network",
+            next_try=NOW,
+        )
+    shown = cli.text("sources")
+    assert "unreachable" in shown
+    assert "2026-11-22 12:00Z" in shown
+    assert "esplora+https://explorer.example/api: no connection\n" in shown
+    page = cli.api.request("GET", "/").text
+    assert "unreachable, never reached" in page
+    assert "next try" in page
 
 
 def test_the_schema_is_brought_up_twice(cli):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.data import shared_data
+from tests.data import ROOT, shared_data
 from tracker.api.app import create_app
 from tracker.bootstrap import Services
 from tracker.config import Settings
@@ -157,3 +157,12 @@ def test_the_frozen_names_are_those_of_the_contract_page():
         for names in places.values():
             for name in names - REPLAYED:
                 assert f'"{name}"' in written or f"`{name}`" in written, name
+
+
+def test_the_manual_names_every_address(spec):
+    manual = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for path in spec["paths"]:
+        stem = path.replace("{endpoint}", "{id}").replace("{alert_id}", "{id}")
+        stem = stem.replace("{key_id}", "{id}")
+        last = stem.rsplit("/", 1)[1]
+        assert stem in manual or f"…/{last}" in manual or f"|{last}" in manual, path

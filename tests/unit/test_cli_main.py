@@ -1,11 +1,13 @@
 """The command line before any command runs: names, help, errors, and how little is imported."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.data import ROOT
 from tracker import __version__
 from tracker.cli import main
 from tracker.cli.client import ApiError
@@ -82,3 +84,9 @@ def test_an_error_is_told_with_field_value_and_mend_and_without_secrets():
     assert "mend: use ttk_***" in told
     assert "hidden" not in told
     assert "abcdefghijkl" not in told
+
+
+def test_the_manual_names_every_command_and_no_other():
+    manual = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`tracker ([a-z]+)", manual))
+    assert named == set(main.Commands.table)

@@ -95,15 +95,13 @@ def _sentence(event: dict[str, Any]) -> str:
 
 def _table(items: list[dict[str, Any]]) -> None:
     table(
-        ("opened", "severity", "entity", "what", ">quantity", "state", "alert"),
+        ("opened", "severity", "entity", ">quantity", ">alert"),
         [
             (
                 day(item["opened_at"]),
-                item["severity"],
+                item["severity"] + ("\nretracted" if item["retracted"] else ""),
                 item["entity"]["slug"],
-                item["rule"],
                 f"{number(item.get('quantity'), 2)} {item['asset']}",
-                item["state"] + (" (retracted)" if item["retracted"] else ""),
                 item["id"],
             )
             for item in items

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from tracker.cli.output import Json, emit
+from tracker.cli.output import Json, emit, first_clause
 from tracker.errors import ConfigError, TrackerError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _sources(database: Database) -> Iterator[Check]:
         )
     for row in rows:
         tried = f"; next try {row.next_try:%Y-%m-%d %H:%M}Z" if row.next_try else ""
-        why = f": {row.last_error}" if row.last_error else ""
+        why = f": {first_clause(row.last_error)}" if row.last_error else ""
         ok = row.state == "ok"
         mend = None if ok else "the service goes on without it and tries again by itself"
         yield Check(f"source {row.name}", ok, f"{row.state}{why}{tried}", mend)

@@ -28,9 +28,18 @@ def emit_line(data: Any, as_json: bool, show: Callable[[Any], str]) -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, title: str | None = None
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    empty: str,
+    title: str | None = None,
+    fold: str | None = None,
 ) -> None:
-    """Print a table; a column name that begins with `>` is set to the right."""
+    """Print a table below its title, or the sentence `empty` where there are no rows.
+
+    A column name that begins with `>` is set to the right. Numbers never break; with `fold` only
+    that column does.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -40,17 +49,18 @@ def table(
         typer.echo(empty)
         return
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        right = name.startswith(">")
+    for column in columns:
+        name = column.removeprefix(">")
+        right = name != column
         drawn.add_column(
-            name.removeprefix(">"),
+            name,
             justify="right" if right else "left",
-            no_wrap=right,
+            no_wrap=right or (fold is not None and name != fold),
             overflow="fold",
         )
     for row in found:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=False).print(drawn)
+    Console().print(drawn)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -87,6 +97,11 @@ def money(value: str | None) -> str:
         if abs(amount) >= size:
             return f"${amount / size:,.2f}{name}"
     return f"${amount:,.0f}"
+
+
+def first_clause(error: str | None) -> str:
+    """What went wrong, without the field, value and mend that follow it."""
+    return (error or "").partition(";")[0]
 
 
 def day(value: str | None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracker.cli.output import Json, emit, minute, table, text
+import typer
+
+from tracker.cli.output import Json, emit, first_clause, minute, table, text
 from tracker.cli.service import client
 
 
@@ -15,18 +17,20 @@ def sources(as_json: Json = False) -> None:
 
 def _table(data: dict[str, Any]) -> None:
     table(
-        ("source", "kind", "state", ">height", "last ok", "next try", "error"),
+        ("source", "state", ">height", "last ok", "next try"),
         [
             (
                 item["name"],
-                item["kind"],
                 item["state"],
                 text(item["height"], ""),
                 minute(item["last_ok"]),
                 minute(item["next_try"]) if item["next_try"] else "",
-                text(item["last_error"], ""),
             )
             for item in data["items"]
         ],
         empty="no source has reported yet",
+        fold="source",
     )
+    for item in data["items"]:
+        if item["last_error"] and item["state"] != "ok":
+            typer.echo(f"{item['name']}: {first_clause(item['last_error'])}")

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from tracker.db.chain import Transfer
 from tracker.domain.intent import Classification, classify
 from tracker.domain.transfer import NetTransfer, Party
-from tracker.ledger import repository as ledger
+from tracker.ledger.holdings import repository as holdings
 from tracker.ledger.rows import keys_in, party_json
 from tracker.registry import repository as registry
 from tracker.registry.owners import owners_for
@@ -25,12 +25,12 @@ class Reclassified:
 
 def reclassify(session: Session, transfer_id: str) -> Reclassified | None:
     """Classify again and store the result; None where there is no such transfer."""
-    row = ledger.transfer_by_id(session, transfer_id)
+    row = holdings.transfer_by_id(session, transfer_id)
     if row is None:
         return None
     owners = tuple(
         owner
-        for owner in owners_for(session, row.chain, ledger.keys_moved(session, row)).values()
+        for owner in owners_for(session, row.chain, holdings.keys_moved(session, row)).values()
         if owner.entity_id == row.entity_id
     )
     if not owners:

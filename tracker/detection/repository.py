@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import func, or_, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col, select
 
 from tracker.db.alerts import Alert, AlertGround, AlertRevision
@@ -141,7 +141,7 @@ def last_alerts(session: Session) -> dict[int, Alert]:
     rows = session.exec(
         select(Alert)
         .where(Alert.status != "retracted")
-        .distinct(col(Alert.entity_id))
+        .ext(distinct_on(col(Alert.entity_id)))
         .order_by(col(Alert.entity_id), col(Alert.updated_at).desc())
     )
     return {alert.entity_id: alert for alert in rows}

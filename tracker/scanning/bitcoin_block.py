@@ -28,6 +28,7 @@ from tracker.ledger.effects import (
     LedgerMovement,
     MadeCoin,
 )
+from tracker.ledger.holdings import repository as holdings
 from tracker.registry import repository as registry
 from tracker.registry.owners import owners_for
 
@@ -269,7 +270,7 @@ def _sweeps(
             if coin is not None:
                 by_transfer.setdefault(coin.transfer_id, []).append(coin)
         for transfer_id, swept_coins in sorted(by_transfer.items()):
-            origin = ledger.transfer_by_id(session, transfer_id)
+            origin = holdings.transfer_by_id(session, transfer_id)
             entity = registry.entities_by_id(session, [swept_coins[0].entity_id])
             if origin is None or not entity:
                 continue
@@ -290,7 +291,7 @@ def _sweeps(
                     amount=amount,
                     venue=label,
                     venue_key=largest.script,
-                    tiers=ledger.tiers_of(session, origin),
+                    tiers=holdings.tiers_of(session, origin),
                 )
             )
     return tuple(found)

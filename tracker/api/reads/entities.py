@@ -22,7 +22,7 @@ from tracker.db.session import Session
 from tracker.detection import repository as detection
 from tracker.domain.entity import Kind, Role, Tier
 from tracker.facts import repository as facts
-from tracker.ledger import repository as ledger
+from tracker.ledger.holdings import repository as ledger
 from tracker.registry import observability
 from tracker.registry import repository as registry
 from tracker.valuation import contract, service
@@ -120,7 +120,7 @@ def _items(session: Session, rows: Sequence[Entity], now: datetime) -> list[Enti
     shared = _Shared(
         prices=_prices(session, now),
         heads=chains.heads(session, now),
-        headlines=service.headline(session, rows, at=now),
+        headlines=service.headline(session, [row for row in rows if row.ticker], at=now),
         alerts=detection.last_alerts(session),
         totals=Counter(row.entity_id for row in facts.totals(session, entity_ids=ids)),
         now=now,

@@ -16,7 +16,7 @@ from tracker.db.facts import Disclosure
 from tracker.db.registry import Entity, Wallet
 from tracker.db.session import Session
 from tracker.domain.units import quantity_text
-from tracker.ledger import repository as ledger
+from tracker.ledger.holdings import repository as ledger
 
 # How many movements are undone at most to tell an earlier balance.
 _REACH = 20_000
@@ -35,12 +35,12 @@ class Count:
         """Read it; movements of wallets that are no longer the entity's are left out."""
         if not wallets:
             return cls((), (), ())
-        own = {wallet.id for wallet in wallets}
+        own = {(wallet.chain, wallet.key) for wallet in wallets}
         moved = ledger.movements_of(session, entity_id, limit=_REACH)
         return cls(
             wallets,
             ledger.balances_of(session, entity_id),
-            [movement for movement in moved if movement.wallet_id in own],
+            [movement for movement in moved if (movement.chain, movement.key) in own],
         )
 
     def now(self) -> dict[str, Observed]:
