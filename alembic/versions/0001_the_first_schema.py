@@ -297,6 +297,7 @@ def upgrade() -> None:
         sa.Column("form", sa.String(), nullable=True),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("quote", sa.String(), nullable=True),
+        sa.Column("note", sa.String(), nullable=True),
         sa.Column("owner", sa.String(), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),

@@ -48,7 +48,8 @@ class Disclosure(SQLModel, table=True):
     evidence: str
     form: str | None = None
     source: str
-    quote: str | None = None
+    quote: str | None = None  # the filing's own words
+    note: str | None = None  # what the transcriber noted
     owner: str = "bundled"
     published_at: datetime | None = Field(default=None, sa_column=Column(UtcTime))
     first_seen: datetime = Field(sa_column=Column(UtcTime, nullable=False))

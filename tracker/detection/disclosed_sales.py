@@ -56,6 +56,7 @@ def _fact(row: Disclosure) -> DisclosedFact:
         cost=row.cost,
         average_price=row.average_price,
         quote=row.quote,
+        note=row.note,
     )
 
 

@@ -159,7 +159,7 @@ class AlertBook:
     ) -> None:
         alert.revision += 1
         alert.updated_at = at
-        alert.detected_late = self._news.detected_late(at, self._now)
+        alert.detected_late = not alert.historical and self._news.detected_late(at, self._now)
         repository.save(self._session, alert)
         repository.add_revision(
             self._session,

@@ -39,6 +39,7 @@ class DisclosedFact:
     cost: Decimal | None = None
     average_price: Decimal | None = None
     quote: str | None = None
+    note: str | None = None
 
     @property
     def units(self) -> int:
@@ -266,5 +267,6 @@ def _clip(fall: Fall, asset: str, *, first_in_year: bool) -> Clip:
             "published_at": None if fact.published_at is None else fact.published_at.isoformat(),
             "as_of": fact.as_of.isoformat(),
             "quote": fact.quote,
+            "note": fact.note,
         },
     )

@@ -99,7 +99,7 @@ def _disclosure(row: bundled.BundledDisclosure) -> Record:
         "evidence": row.evidence,
         "form": row.form,
         "source": row.source,
-        "quote": row.note,
+        "note": row.note,
         "published_at": row.published_at,
     }
 

@@ -50,13 +50,11 @@ class Facts:
         )
         self.figures = _figures(repository.capital(session, entity_ids=ids, known_at=known_at))
         self.actions: dict[int, list[CorporateAction]] = defaultdict(list)
+        # Every currency but the dollar that one of the entities' shares trades in.
+        self.currencies = {e.currency for e in self.entities.values() if e.currency} - {"USD"}
         for row in repository.actions(session, entity_ids=ids):
             ratio = Fraction(row.numerator, row.denominator)
             self.actions[row.entity_id].append(CorporateAction(row.effective, row.kind, ratio))
-
-    def currencies(self) -> set[str]:
-        """Every currency but the dollar that one of the entities' shares trades in."""
-        return {entity.currency for entity in self.entities.values() if entity.currency} - {"USD"}
 
     def book(self, entity_id: int, prices: Mapping[str, History]) -> Book:
         """The book of one entity; `prices` holds histories of shares, coins and currencies."""
@@ -69,7 +67,7 @@ class Facts:
             actions=tuple(self.actions.get(entity_id, ())),
             share=prices.get(slug, History(())),
             coins={asset: prices[asset] for asset in held if asset in prices},
-            fx={name: prices[name] for name in self.currencies() if name in prices},
+            fx={name: prices[name] for name in self.currencies if name in prices},
         )
 
 
@@ -121,7 +119,7 @@ def _subjects(facts: Facts, entity_ids: Iterable[int]) -> set[tuple[str, str]]:
     for key in entity_ids:
         names = {facts.entities[key].slug, *facts.holdings.get(key, {})}
         wanted |= {(kind, name) for name in names for kind in _TRADED}
-    return wanted | {("fx", currency) for currency in facts.currencies()}
+    return wanted | {("fx", currency) for currency in facts.currencies}
 
 
 class _Loaded:

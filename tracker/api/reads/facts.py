@@ -39,6 +39,7 @@ def list_disclosures(
                 form=row.form,
                 source=row.source,
                 quote=row.quote,
+                note=row.note,
                 published_at=row.published_at,
                 first_seen=row.first_seen,
                 recorded_at=row.recorded_at,

@@ -141,6 +141,7 @@ class DisclosureItem(Shown):
     form: str | None
     source: str
     quote: str | None
+    note: str | None
     published_at: Utc | None
     first_seen: Utc
     recorded_at: Utc
