@@ -1,14 +1,18 @@
 """Settings: `TRACKER_*` environment variables over `tracker.toml` over the defaults below.
 
-Lists are comma-separated in the environment and arrays in the file. Each knob says its unit.
+Lists are comma-separated in the environment and arrays in the file. Each knob says its unit;
+docs/configuration.md tells users the same.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
@@ -22,7 +26,13 @@ from pydantic_settings import (
 from tracker.errors import ConfigError
 
 CommaList = Annotated[tuple[str, ...], NoDecode]
+Port = Annotated[int, Field(ge=1, le=65535)]
+PortList = Annotated[tuple[Port, ...], NoDecode]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 BitcoinNetwork = Literal["mainnet", "testnet", "signet", "regtest"]
+
+_DEFAULT_FILE = "tracker.toml"
+_HEADER_TEXT = re.compile(r"[\x20-\x7e]{1,200}")
 
 
 def default_data_dir() -> Path:
@@ -40,7 +50,7 @@ class Settings(BaseSettings):
 
     # where it listens and keeps its data
     host: str = "127.0.0.1"
-    port: int = Field(8321, ge=1, le=65535)
+    port: Port = 8321
     data_dir: Path = Field(default_factory=default_data_dir)
 
     # own servers; empty means the embedded ones of `tracker up`
@@ -54,40 +64,45 @@ class Settings(BaseSettings):
         "esplora+https://mempool.space/api",
         "esplora+https://blockstream.info/api",
     )
-    bitcoin_poll_seconds: float = Field(10.0, gt=0)
+    bitcoin_poll_seconds: Seconds = 10.0
     bitcoin_start_height: int | None = Field(None, ge=0)  # None: follow from the tip at first start
     bitcoin_checks: Literal["full", "trusted"] = "full"  # trusted: skips merkle and proof of work
     bitcoin_max_blocks_per_tick: int = Field(50, ge=1, le=2000)
 
     # markets
-    market_poll_seconds: float = Field(60.0, gt=0)
+    market_poll_seconds: Seconds = 60.0
     coin_quote_sources: CommaList = ("coinbase", "kraken", "bitstamp", "binance", "coingecko")
     share_quote_sources: CommaList = ("yahoo",)
     live_quotes: bool = True
 
     # judgement
-    news_max_age_hours: float = Field(24.0, gt=0)  # ground older than this is history, not news
-    detected_late_minutes: float = Field(120.0, gt=0)  # found later than this says `detected_late`
+    # ground older than this is history, not news (at most a thousand years)
+    news_max_age_hours: float = Field(24.0, gt=0, le=10_000_000, allow_inf_nan=False)
+    # found later than this says `detected_late`
+    detected_late_minutes: float = Field(120.0, gt=0, le=600_000_000, allow_inf_nan=False)
     follow_blocks: int = Field(1008, ge=1)  # how long unexplained outflows are followed, in blocks
     follow_max_outpoints: int = Field(10_000, ge=0)
 
     # webhooks
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=60)
-    webhook_ports: tuple[int, ...] = (443, 80, 8080, 8443)
+    webhook_ports: PortList = (443, 80, 8080, 8443)
     webhook_allow_http: bool = False
     webhook_concurrency: int = Field(64, ge=1, le=512)
 
     # fleet
-    head_concurrency: int = Field(2, ge=1)
-    bulk_concurrency: int = Field(1, ge=1)
+    head_concurrency: int = Field(2, ge=1, le=256)  # processes
+    bulk_concurrency: int = Field(1, ge=1, le=256)
     api_keys_required_for_reads: bool = False
 
-    http_timeout_seconds: float = Field(20.0, gt=0)
+    http_timeout_seconds: float = Field(20.0, gt=0, le=600)
     user_agent: str = "treasury-tracker/0.1 (set TRACKER_USER_AGENT to name a contact)"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_json: bool = False
 
-    @field_validator("bitcoin_sources", "coin_quote_sources", "share_quote_sources", mode="before")
+    @field_validator(
+        "bitcoin_sources", "coin_quote_sources", "share_quote_sources", "webhook_ports",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -98,9 +113,25 @@ class Settings(BaseSettings):
     @classmethod
     def _postgres_only(cls, value: str) -> str:
         if value.startswith(("postgres://", "postgresql://")):
-            return "postgresql+psycopg://" + value.split("://", 1)[1]
+            value = "postgresql+psycopg://" + value.split("://", 1)[1]
         if value and not value.startswith("postgresql+psycopg://"):
             raise ValueError("only PostgreSQL is supported: postgresql://user:pass@host/db")
+        _check_port(value)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_only(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("only Redis and Valkey are supported: redis://:pass@host:6379/0")
+        _check_port(value)
+        return value
+
+    @field_validator("user_agent")
+    @classmethod
+    def _one_header(cls, value: str) -> str:
+        if not _HEADER_TEXT.fullmatch(value):
+            raise ValueError("a header has 1 to 200 printable ASCII characters")
         return value
 
     @classmethod
@@ -113,8 +144,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments over environment over the file named by `TRACKER_CONFIG` (./tracker.toml)."""
-        path = Path(os.environ.get("TRACKER_CONFIG", "tracker.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, path)
+        sources = (init_settings, env_settings)
+        path = _settings_file()
+        return sources if path is None else (*sources, TomlConfigSettingsSource(settings_cls, path))
 
     @property
     def run_dir(self) -> Path:
@@ -135,25 +167,17 @@ class Settings(BaseSettings):
 def load(**overrides: Any) -> Settings:
     """Settings from arguments, environment and file.
 
-    Raises `ConfigError` naming the knob, its value and the mend.
+    Raises `ConfigError` naming the knob, its value (never one that may be a secret) and the mend.
     """
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        secret = any(word in name for word in ("url", "sources"))
-        raise ConfigError(
-            f"bad setting: {first['msg']}",
-            field=f"TRACKER_{name.upper()}",
-            value=None if secret else first.get("input"),
-            mend="correct the environment variable, or the line in tracker.toml",
-        ) from None
+        raise _explained(error) from None
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"the settings file cannot be read: {error}",
             field="TRACKER_CONFIG",
-            value=os.environ.get("TRACKER_CONFIG", "tracker.toml"),
+            value=os.environ.get("TRACKER_CONFIG", _DEFAULT_FILE),
             mend="correct the file; it is TOML with one key a setting",
         ) from None
 
@@ -162,3 +186,48 @@ def load(**overrides: Any) -> Settings:
 def current() -> Settings:
     """The settings of this process, read once."""
     return load()
+
+
+def _settings_file() -> Path | None:
+    """The file to read; None where there is none. One that was named must be there."""
+    named = os.environ.get("TRACKER_CONFIG")
+    path = Path(_DEFAULT_FILE if named is None else named)
+    if path.is_file():
+        return path
+    if named:
+        raise ConfigError(
+            "there is no such settings file",
+            field="TRACKER_CONFIG",
+            value=named,
+            mend="correct the path; leave it empty to read no file",
+        )
+    return None
+
+
+def _explained(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(name.lower().removeprefix("tracker_"), Settings.model_fields, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return ConfigError(
+            "unknown setting",
+            field=name,  # without its value: a mistyped name may be that of a secret
+            mend=f"{hint}correct the line in {_DEFAULT_FILE}; keys are written in small letters, "
+            "without TRACKER_",
+        )
+    secret = name.endswith(("_url", "_sources"))
+    return ConfigError(
+        f"bad setting: {first['msg']}",
+        field=f"TRACKER_{name.upper()}",
+        value=None if secret else first.get("input"),
+        mend=f"correct the environment variable, or the line in {_DEFAULT_FILE}",
+    )
+
+
+def _check_port(url: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018  raises where the port is no number
+    except ValueError:
+        # A password with such a sign unquoted ends up where the port is read.
+        raise ValueError("not a URL; write / # ? @ in a password as %2F %23 %3F %40") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tracker import doorbell
 from tracker.errors import TrackerError
 from tracker.log import get_logger
+from tracker.scanning.bitcoin import TickReport
 from workers import runtime
 from workers.app import app
 
@@ -15,13 +16,14 @@ log = get_logger(__name__)
 def scan_bitcoin() -> None:
     """Apply what is new; ring again at once while the tip is ahead."""
     services = runtime.services()
+    report = TickReport()
     try:
-        report = runtime.bitcoin_scan().tick()
+        try:
+            report = runtime.bitcoin_scan().tick()
+        finally:
+            services.save_bitcoin_sources()
     except TrackerError as error:
         log.warning("scan_waits", chain="bitcoin", error=str(error))
-        return
-    finally:
-        services.save_bitcoin_sources()
     if report.applied or report.orphaned:
         log.info(
             "scanned",

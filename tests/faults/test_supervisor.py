@@ -51,7 +51,7 @@ class Up:
         environment |= {
             "TRACKER_DATA_DIR": str(self.data),
             "TRACKER_PORT": str(self.port),
-            "TRACKER_CONFIG": str(self.base / "no-settings-file.toml"),
+            "TRACKER_CONFIG": "",
             **self.more,
         }
         with self.output.open("w") as output:

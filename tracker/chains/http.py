@@ -6,6 +6,7 @@ line or an error text.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tracker.errors import ConfigError, ReplyError, SourceUnavailableError
 _MAX_REDIRECTS = 3
 _CHUNK_BYTES = 65_536
 _MAX_RETRY_AFTER_SECONDS = 3600.0
+# Providers put the customer's key into the path: a long part with digits in it is taken for one.
+_KEY_IN_PATH = re.compile(r"(?<=/)(?=[^/]*[0-9])[^/]{16,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,25 @@ class Reply:
 
 
 class HttpClient:
-    """One base URL, one session. `name` is the URL without credentials."""
+    """One base URL, one session. `name` is the URL without credentials or a key in its path."""
 
     def __init__(
         self, url: str, *, timeout_seconds: float, user_agent: str, field: str,
         auth: tuple[str, str] | None = None,
     ) -> None:
         """Raise `ConfigError`, naming `field`, for a URL that is not http or https with a host."""
-        parts = urlsplit(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
+            parts, port = urlsplit(""), None
+        if parts.query or parts.fragment:
+            raise ConfigError(
+                "the URL has a part that is not used, behind ? or #", field=field,
+                value=f"{parts.scheme}://{parts.hostname or ''}",
+                mend="give the address where the API begins; a key belongs in the path or before @",
+            )
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
                 "not an http or https URL", field=field,
                 value=f"{parts.scheme}://{parts.hostname or ''}",
@@ -57,8 +66,8 @@ class HttpClient:
             )
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         origin = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-        self.name = origin + parts.path.rstrip("/")
-        self._base = self.name
+        self._base = origin + parts.path.rstrip("/")
+        self.name = origin + _KEY_IN_PATH.sub(_shortened, parts.path.rstrip("/"))
         self._origin = (parts.scheme, parts.hostname, port)
         self._timeout = timeout_seconds
         self._session = requests.Session()
@@ -164,6 +173,11 @@ class HttpClient:
         return b"".join(chunks)
 
 
+def _shortened(key: re.Match[str]) -> str:
+    """Enough of a key to tell two sources apart, too little to use it."""
+    return f"…{key[0][-4:]}"
+
+
 def _kind(error: Exception) -> str:
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         return "timed out"
@@ -183,7 +197,7 @@ def _retry_after(value: str | None) -> float | None:
         return min(float(text[:9]), _MAX_RETRY_AFTER_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of twenty digits overflows
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -51,7 +51,7 @@ def parse_retry_after(status: int | None, value: str | None, now: datetime) -> t
         return min(timedelta(seconds=int(text[:9])), LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone of twenty digits overflows
         return None
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return min(aware - now, LONGEST_RETRY_AFTER) if aware > now else None

@@ -22,6 +22,7 @@ _MAGIC = b"PGDMP"
 _LIST_SECONDS = 60.0
 _LOCK_WAIT_MILLISECONDS = 60_000
 _CHUNK = 1 << 16
+_PASSWORD = "password"  # noqa: S105  the name of libpq's parameter
 _SAID_BYTES = 2000
 _REVISION = re.compile(
     r"^COPY \S*alembic_version .*?;\n(?P<rows>.*?)^\\\.$", re.DOTALL | re.MULTILINE
@@ -203,13 +204,14 @@ def _address(url: str) -> str:
         host=parts.host,
         port=parts.port,
         database=parts.database,
-        query=parts.query,
+        query=parts.difference_update_query([_PASSWORD]).query,
     ).render_as_string()
 
 
 def _environment(url: str) -> Mapping[str, str]:
     """Our environment with the password and untranslated messages."""
-    password = make_url(url).password
+    parts = make_url(url)
+    password = parts.password or parts.query.get(_PASSWORD)
     given = {} if password is None else {"PGPASSWORD": str(password)}
     return {**os.environ, "LC_ALL": "C", **given}
 

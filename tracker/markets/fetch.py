@@ -108,7 +108,8 @@ def _body(source: str, response: requests.Response, deadline: float) -> bytes:
 def _parse(source: str, response: requests.Response, body: bytes) -> Any:
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        # An exponent of twenty digits is JSON, but overflows the decimal.
         raise ReplyError(
             f"{source} sent no JSON",
             field="Content-Type",

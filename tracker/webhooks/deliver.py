@@ -146,9 +146,9 @@ class _Run:
         with self._database.transaction() as session:
             if posted:
                 disabled = record.record(session, [item.attempted for item in posted], now=now)
-            due = repository.endpoints_with_due(session, now) if free > 0 else []
+            due = repository.endpoints_with_due(session, now, MAX_ATTEMPTS) if free > 0 else []
             if dealt := self._windows.share_out(free, due):
-                claimed = repository.claim(session, dealt, now, now + self._lease)
+                claimed = repository.claim(session, dealt, now, now + self._lease, MAX_ATTEMPTS)
         _tell(posted, disabled)
         return claimed
 

@@ -109,11 +109,12 @@ def valid_secrets(
 _DUE = """
     delivery.state = 'pending' and delivery.due_at <= :now
     and (delivery.leased_until is null or delivery.leased_until <= :now)
+    and delivery.attempts < :max_attempts
 """
 
 
-def endpoints_with_due(session: Session, now: datetime) -> list[str]:
-    """Enabled endpoints that something is owed to now."""
+def endpoints_with_due(session: Session, now: datetime, max_attempts: int) -> list[str]:
+    """Enabled endpoints that something is owed to now, with an attempt left."""
     return list(
         session.scalars(
             text(
@@ -126,18 +127,23 @@ def endpoints_with_due(session: Session, now: datetime) -> list[str]:
                   )
                 """  # noqa: S608 - a constant of this module
             ),
-            {"now": now},
+            {"now": now, "max_attempts": max_attempts},
         )
     )
 
 
 def claim(
-    session: Session, dealt: Mapping[str, int], now: datetime, leased_until: datetime
+    session: Session,
+    dealt: Mapping[str, int],
+    now: datetime,
+    leased_until: datetime,
+    max_attempts: int,
 ) -> list[Claimed]:
     """Lease up to `dealt[endpoint]` due deliveries of each endpoint, the longest due first.
 
     Rows that another process is claiming are passed over, not waited for. The attempt is counted
-    here, before the POST, so that dying in the middle cannot make more attempts than scheduled.
+    here, before the POST, so that dying in the middle cannot make more attempts than scheduled;
+    what died in its last one is left for `settle_abandoned`.
     """
     rows = session.execute(
         text(
@@ -169,6 +175,7 @@ def claim(
             "rooms": list(dealt.values()),
             "now": now,
             "leased_until": leased_until,
+            "max_attempts": max_attempts,
         },
     ).all()
     secrets = valid_secrets(session, {row.endpoint_id for row in rows}, now)

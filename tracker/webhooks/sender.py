@@ -180,7 +180,7 @@ class Sender:
         """A kept connection that is neither closed by the other side nor idle for long."""
         while True:
             with self._idle_lock:
-                kept = self._idle[target]
+                kept = self._idle.get(target)
                 line = kept.pop() if kept else None
             if line is None:
                 return None
@@ -190,9 +190,19 @@ class Sender:
             line.hang_up()
 
     def _keep(self, line: _Line) -> None:
+        """Keep a connection for the next POST, and give up those that waited for none."""
         line.idle_since = time.monotonic()
+        stale: list[_Line] = []
         with self._idle_lock:
             self._idle[line.target].append(line)
+            for target, kept in list(self._idle.items()):
+                # The oldest is first, since the newest is taken first.
+                while kept and line.idle_since - kept[0].idle_since >= _IDLE_SECONDS:
+                    stale.append(kept.pop(0))
+                if not kept:
+                    del self._idle[target]
+        for old in stale:
+            old.hang_up()
 
 
 def _trust() -> ssl.SSLContext:

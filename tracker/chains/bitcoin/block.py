@@ -11,6 +11,7 @@ import struct
 from collections.abc import Container
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 from struct import Struct
 
 from tracker.chains.bitcoin.header import HEADER_BYTES, Header, double_sha256, parse_header
@@ -25,6 +26,13 @@ MAX_BLOCK_BYTES = 4_000_000
 MAX_MONEY = 21_000_000 * 100_000_000  # satoshi
 NULL_OUTPOINT = bytes(32) + b"\xff\xff\xff\xff"
 
+# What opens a transaction, read by one call: version, marker and flag of BIP 141 as one number, how
+# many inputs, the outpoint of the first and the size of its scriptSig. Without witnesses marker and
+# flag are missing. No transaction is so short that this reads past its end.
+_SEGWIT_HEAD = Struct(">4sHB36sB").unpack_from
+_LEGACY_HEAD = Struct(">4xB36sB").unpack_from
+# To go round n times: a tuple is looked up faster than a `range` is made.
+_TURNS = tuple((None,) * number for number in range(0xFD))
 _U16 = Struct("<H").unpack_from
 _U32 = Struct("<I").unpack_from
 _U64 = Struct("<Q").unpack_from
@@ -95,12 +103,12 @@ class _Everything:
 
 @dataclass(slots=True)
 class _Walk:
-    """What a walk gathers: the hits and, to verify, every txid and byte span."""
+    """What a walk gathers: the hits and, to verify, every txid and where each one starts."""
 
     count: int = 0
     hits: list[ScannedTx] = field(default_factory=list)
     ids: list[bytes] = field(default_factory=list)
-    spans: list[tuple[int, int]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
     witnessed: bool = False  # a hit other than the coinbase has a witness
 
 
@@ -115,58 +123,69 @@ def _walk(  # noqa: C901 - one inlined pass: calls would double its time
     walk = _Walk()
     made: set[bytes] = set()
     end_of_block = len(raw)
+    segwit_head, legacy_head, turns = _SEGWIT_HEAD, _LEGACY_HEAD, _TURNS
+    ids, starts = walk.ids, walk.starts
     position = start = 0
     try:
         walk.count, pos = _varint(raw, HEADER_BYTES)
         for position in range(walk.count):
             start = pos
-            segwit = raw[pos + 4] == 0
-            pos += 4
+            version, marker, inputs, outpoint, size = segwit_head(raw, pos)
+            segwit = marker == 1
             if segwit:
-                if raw[pos + 1] != 1:
-                    raise _invalid("unknown transaction flag or no inputs", _at(position, pos))
-                pos += 2
-            body = pos
-            inputs = raw[pos]
-            pos += 1
-            if inputs >= 0xFD:
-                inputs, pos = _varint(raw, body)
+                body = pos + 6
+            else:
+                if marker < 0x100:
+                    raise _invalid("unknown transaction flag or no inputs", _at(position, pos + 4))
+                body = pos + 4
+                inputs, outpoint, size = legacy_head(raw, pos)
             hit = False
-            for _ in range(inputs):
-                outpoint = raw[pos : pos + 36]
+            if inputs == 1 and size < 0xFD:
                 if outpoint in outpoints or (made and outpoint in made):
                     hit = True
-                size = raw[pos + 36]
-                if size < 0xFD:
-                    pos += 41 + size
-                else:
-                    size, pos = _varint(raw, pos + 36)
-                    pos += size + 4
+                pos = body + 42 + size
+            else:
+                inputs, pos = _varint(raw, body)
+                for _ in range(inputs):
+                    outpoint = raw[pos : pos + 36]
+                    if outpoint in outpoints or (made and outpoint in made):
+                        hit = True
+                    size = raw[pos + 36]
+                    if size < 0xFD:
+                        pos += 41 + size
+                    else:
+                        size, pos = _varint(raw, pos + 36)
+                        pos += size + 4
             outputs = raw[pos]
-            pos += 1
-            if outputs >= 0xFD:
-                outputs, pos = _varint(raw, pos - 1)
-            for _ in range(outputs):
+            if outputs < 0xFD:
+                pos += 1
+            else:
+                outputs, pos = _varint(raw, pos)
+            for _ in turns[outputs] if outputs < 0xFD else range(outputs):
                 size = raw[pos + 8]
-                at = pos + 9
-                if size >= 0xFD:
-                    size, at = _varint(raw, at - 1)
+                if size < 0xFD:
+                    at = pos + 9
+                else:
+                    size, at = _varint(raw, pos + 8)
                 pos = at + size
                 if raw[at:pos] in scripts:
                     hit = True
             witness = pos
             if segwit:
-                for _ in range(inputs):
+                for _ in turns[inputs] if inputs < 0xFD else range(inputs):
                     items = raw[pos]
                     size = raw[pos + 1]
                     # The usual key spends, P2WPKH's two items and P2TR's one, unrolled.
-                    if items == 2 and size < 0xFD and raw[pos + size + 2] < 0xFD:
-                        pos += size + 2
-                        pos += raw[pos] + 1
-                        continue
-                    if items == 1 and size < 0xFD:
-                        pos += size + 2
-                        continue
+                    if size < 0xFD:
+                        if items == 1:
+                            pos += size + 2
+                            continue
+                        if items == 2:
+                            at = pos + size + 2
+                            size = raw[at]
+                            if size < 0xFD:
+                                pos = at + size + 1
+                                continue
                     items, pos = _varint(raw, pos)
                     for _ in range(items):
                         size = raw[pos]
@@ -177,25 +196,22 @@ def _walk(  # noqa: C901 - one inlined pass: calls would double its time
                 if pos == witness + inputs:
                     raise _invalid("a witness flag without a witness", _at(position, witness))
             pos += 4
-            if not inputs or not outputs:
-                raise _invalid("a transaction without inputs or outputs", _at(position, start))
+            if not outputs:
+                raise _invalid("a transaction without outputs", _at(position, start))
             if position and not hit and not verify:
                 continue
             if pos > end_of_block:
                 raise _truncated(position, start, end_of_block)
-            first = body + (1 if raw[body] < 0xFD else 3)
-            if (inputs == 1 and raw[first : first + 36] == NULL_OUTPOINT) != (position == 0):
+            if (inputs == 1 and outpoint == NULL_OUTPOINT) != (position == 0):
                 raise _invalid("only the first transaction is a coinbase", _at(position, body))
             if not (hit or verify):
                 continue
-            if segwit:
-                base = raw[start : start + 4] + raw[body:witness] + raw[pos - 4 : pos]
-            else:
-                base = raw[start:pos]
+            tail = raw[pos - 4 : pos]  # the lock time; the txid leaves marker, flag and witness out
+            base = version + raw[body:witness] + tail if segwit else raw[start:pos]
             txid = sha256(sha256(base).digest()).digest()
             if verify:
-                walk.ids.append(txid)
-                walk.spans.append((start, pos))
+                ids.append(txid)
+                starts.append(start)
             if hit:
                 if segwit and position:
                     walk.witnessed = True
@@ -277,7 +293,8 @@ def _check_root(header: Header, ids: list[bytes]) -> None:
 
 def _check_witness(raw: bytes, walk: _Walk) -> None:
     """Check BIP 141's commitment to the witnesses, so that a source cannot forge a sender."""
-    start, end = walk.spans[0]
+    ends = [*walk.starts[1:], len(raw)]
+    start, end = walk.starts[0], ends[0]
     body = start + (6 if raw[start + 4] == 0 else 4)
     coinbase = _transaction(raw, 0, walk.ids[0][::-1], body, 0)
     committed = [
@@ -285,7 +302,7 @@ def _check_witness(raw: bytes, walk: _Walk) -> None:
         if len(out.script) >= 38 and out.script.startswith(_COMMITMENT)
     ]
     reserved = raw[end - 36 : end - 4]  # the coinbase's own witness: one item of 32 bytes
-    root, _ = merkle_root([bytes(32), *(double_sha256(raw[a:b]) for a, b in walk.spans[1:])])
+    root, _ = merkle_root([bytes(32), *(double_sha256(raw[a:b]) for a, b in pairwise(ends))])
     if not committed or double_sha256(root + reserved) != committed[-1]:
         raise _invalid(
             "the witnesses do not hash to the coinbase's commitment",

@@ -150,6 +150,7 @@ class CoreSource:
     def _ok(self, reply: Reply) -> Reply:
         if reply.status == 200:
             return reply
+        self._rest = None  # perhaps a node that was started again without it
         raise ReplyError(
             f"{self.name} answered with status {reply.status}", field="reply", value=reply.text,
             mend="check that the URL is the node's RPC address",

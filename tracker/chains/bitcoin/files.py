@@ -34,7 +34,7 @@ class FilesSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.name = f"files:{folder}"
-        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._stamps: dict[Path, tuple[int, int, int]] = {}
         self._entries: dict[Path, Entry] = {}
         self._problems: dict[Path, str] = {}
         self._chain = BestChain({}, None)
@@ -123,15 +123,17 @@ class FilesSource:
         self._by_hash = {entry.hash: entry for entry in by_order}
         self._chain = best_chain(self._by_hash.values())
 
-    def _scan_folder(self) -> dict[Path, tuple[int, int]]:
-        """Time and size of every block file: a rewritten file shows, as well as a new one."""
-        stamps: dict[Path, tuple[int, int]] = {}
+    def _scan_folder(self) -> dict[Path, tuple[int, int, int]]:
+        """Times and size of every block file: one rewritten or made readable shows too."""
+        stamps: dict[Path, tuple[int, int, int]] = {}
         try:
             with os.scandir(self._folder) as items:
                 for item in items:
                     if item.name.lower().removesuffix(".gz").endswith(SUFFIXES) and item.is_file():
                         stat = item.stat()
-                        stamps[Path(item.path)] = (stat.st_mtime_ns, stat.st_size)
+                        stamps[Path(item.path)] = (
+                            stat.st_mtime_ns, stat.st_size, stat.st_ctime_ns,
+                        )
         except OSError as error:
             raise SourceUnavailableError(
                 f"the folder cannot be read ({type(error).__name__})", field="source",
@@ -140,11 +142,13 @@ class FilesSource:
         return stamps
 
     def _read(self, path: Path) -> None:
-        self._entries.pop(path, None)
+        known = self._entries.pop(path, None)
         self._problems.pop(path, None)
         self._seen += 1
         try:
-            self._entries[path] = read_entry(path, self._seen)
+            entry = read_entry(path, self._seen)
+            # A block that was only touched was not seen any later for that.
+            self._entries[path] = known if known and known.hash == entry.hash else entry
         except InvalidBlockError as error:
             self._problems[path] = str(error)
             log.warning("block_file_left_out", file=path.name, error=str(error))

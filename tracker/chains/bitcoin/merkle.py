@@ -18,10 +18,13 @@ def merkle_root(hashes: Sequence[bytes]) -> tuple[bytes, bool]:
     level = list(hashes)
     mutated = False
     while len(level) > 1:
-        left, right = level[::2], level[1::2]
-        if any(map(bytes.__eq__, left, right)):
+        if any(map(bytes.__eq__, level[::2], level[1::2])):
             mutated = True
-        if len(right) < len(left):
-            right.append(left[-1])
-        level = [sha256(sha256(a + b).digest()).digest() for a, b in zip(left, right, strict=True)]
+        if len(level) % 2:
+            level.append(level[-1])
+        nodes = iter(level)
+        level = [
+            sha256(sha256(left + right).digest()).digest()
+            for left, right in zip(nodes, nodes, strict=True)
+        ]
     return level[0], mutated
