@@ -55,8 +55,11 @@ class Scene:
             bitcoin_network=NETWORK,
             data_dir=self.folder,
             bitcoin_sources=(f"files:{self.blocks}",),
-            bitcoin_max_blocks_per_tick=500,
-            **{"bitcoin_start_height": FIRST, **self.options},
+            **{
+                "bitcoin_start_height": FIRST,
+                "bitcoin_max_blocks_per_tick": 500,
+                **self.options,
+            },
         )
         self.database = Database(self.url)
         self._populate()

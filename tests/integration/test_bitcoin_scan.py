@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
-from tests.regtest import key
 from tests.scene import FEE, FUNDS, Scene, second
-from tracker.db.chain import FollowedOutpoint, Movement, Utxo
+from tracker.db.chain import Movement, Utxo
 from tracker.db.registry import Label, Wallet
+from tracker.detection.chain_sales import close_quiet
 from tracker.detection.news import NewsPolicy
 from tracker.detection.withdraw import withdraw
-from tracker.errors import DeepForkError
-from tracker.ledger import repository as ledger
 from tracker.registry import repository as registry
 from tracker.registry.replacement import ClosedAddress, Removal
+from tracker.scanning import bitcoin
 
 
 @pytest.fixture
@@ -75,109 +77,6 @@ def test_what_is_found_long_after_it_happened_is_stored_but_not_told(
     (alert,) = scene.alerts()
     assert alert.historical
     assert scene.event_types() == []
-    scene.database.dispose()
-
-
-def test_a_reorganisation_that_mines_the_sale_again_opens_nothing_new(scene: Scene) -> None:
-    sale = scene.sell()
-    scene.chain.mine(1, txs=[sale])
-    height = scene.chain.height
-    scene.tick()
-    (before,) = scene.alerts()
-    scene.chain.fork(height - 1)
-    scene.chain.mine(2, to=second(), txs=[sale])
-    report = scene.tick()
-    assert report.orphaned == 1
-    (alert,) = scene.alerts()
-    assert (alert.id, alert.status, alert.revision) == (before.id, "open", 2)
-    assert scene.event_types() == ["sell_off.opened", "sell_off.revised"]
-    assert scene.balance() == FUNDS - 10 * 10**8 - FEE
-    assert scene.transfers()[-1].height == height
-
-
-def test_a_reorganisation_that_drops_the_sale_retracts_the_alert(scene: Scene) -> None:
-    scene.chain.mine(1, txs=[scene.sell()])
-    height = scene.chain.height
-    scene.tick()
-    (before,) = scene.alerts()
-    scene.chain.fork(height - 1)
-    scene.chain.mine(2, to=second())
-    scene.tick()
-    (alert,) = scene.alerts()
-    assert (alert.id, alert.status) == (before.id, "retracted")
-    assert scene.event_types() == ["sell_off.opened", "sell_off.retracted"]
-    assert scene.balance() == FUNDS
-    assert [t.intent for t in scene.transfers()] == ["unknown_in"]
-
-
-def test_a_dropped_sale_that_is_mined_later_revives_the_same_alert(scene: Scene) -> None:
-    sale = scene.sell()
-    scene.chain.mine(1, txs=[sale])
-    height = scene.chain.height
-    scene.tick()
-    scene.chain.fork(height - 1)
-    scene.chain.mine(2, to=second())
-    scene.tick()
-    scene.chain.mine(1, txs=[sale])
-    scene.tick()
-    (alert,) = scene.alerts()
-    assert alert.status == "open"
-    assert scene.event_types() == ["sell_off.opened", "sell_off.retracted", "sell_off.revised"]
-
-
-def test_a_chain_that_comes_back_leaves_the_same_ledger(scene: Scene) -> None:
-    """A to B and back to A: the first branch's movements are canonical again, once."""
-    sale = scene.sell()
-    first = scene.chain.mine(1, txs=[sale])
-    height = scene.chain.height
-    scene.tick()
-    one_branch = scene.ledger()
-    scene.chain.fork(height - 1)
-    scene.chain.mine(2, to=second())
-    scene.tick()
-    scene.chain._branch = [scene.chain._blocks[scene.chain.block_hash(n)] for n in range(height)]
-    scene.chain._branch.append(first[0])
-    scene.chain.mine(2)
-    scene.tick()
-    assert scene.ledger() == one_branch
-    assert [alert.status for alert in scene.alerts()] == ["open"]
-
-
-def test_coins_swept_to_a_venue_in_one_hop_become_a_probable_sale(scene: Scene) -> None:
-    hop = scene.chain.add_key(key(9))
-    (out,) = scene.chain.mine(1, txs=[scene.sell(to=hop)])
-    scene.tick()
-    assert scene.transfers()[-1].intent == "unknown_out"
-    assert scene.alerts() == []
-    moved = next(utxo for utxo in out.utxos if utxo.script == hop)
-    sweep = scene.chain.spend(moved, [(scene.exchange, moved.amount - 500)])
-    scene.chain.mine(1, txs=[sweep])
-    height = scene.chain.height
-    scene.tick()
-    (alert,) = scene.alerts()
-    assert alert.amount == 10 * 10**8
-    assert any(item["rule"] == "one_hop_sweep" for item in alert.evidence)
-    assert scene.transfers()[-1].intent == "sale"
-    # The sweep is orphaned: the outflow is unexplained again, and the alert taken back.
-    scene.chain.fork(height - 1)
-    scene.chain.mine(2, to=second())
-    scene.tick()
-    assert scene.alerts()[0].status == "retracted"
-    assert scene.transfers()[-1].intent == "unknown_out"
-
-
-def test_followed_coins_expire_in_block_time(postgres_url: str, tmp_path: Path) -> None:
-    scene = Scene(postgres_url, tmp_path, options={"follow_blocks": 3})
-    scene.chain.mine(1, txs=[scene.sell(to=scene.stranger)])
-    (out,) = [u for u in scene.chain.tip.utxos if u.script == scene.stranger]
-    scene.tick()
-    scene.chain.mine(4)
-    scene.chain.mine(1, txs=[scene.chain.spend(out, [(scene.exchange, out.amount - 500)])])
-    scene.tick()
-    assert scene.alerts() == []
-    with scene.database.transaction() as session:
-        (followed,) = session.exec(select(FollowedOutpoint)).all()
-    assert followed.spent_height is None
     scene.database.dispose()
 
 
@@ -294,28 +193,75 @@ def test_a_watch_set_that_changes_under_a_scan_sends_the_block_round_again(
         assert session.exec(select(Movement).where(Movement.key == second())).all()
 
 
-def test_a_fork_below_the_final_height_halts_the_chain(postgres_url: str, tmp_path: Path) -> None:
-    scene = Scene(postgres_url, tmp_path)
-    scene.chain.mine(105)
-    scene.tick()
-    before = scene.ledger()
-    scene.chain.fork(102)
-    scene.chain.mine(107, to=second())
-    with pytest.raises(DeepForkError):
-        scene.tick()
-    assert scene.ledger() == before
-    with scene.database.transaction() as session:
-        cursor = ledger.cursor_of(session, "bitcoin")
-    assert cursor is not None
-    assert cursor.halted is not None
-    with pytest.raises(DeepForkError):
-        scene.tick()
-    scene.database.dispose()
-
-
 def test_every_coin_of_the_ledger_is_a_coin_of_the_chain(scene: Scene) -> None:
     scene.chain.mine(1, txs=[scene.sell()])
     scene.tick()
     with scene.database.transaction() as session:
         unspent = session.exec(select(Utxo).where(Utxo.spent_hash == None)).all()  # noqa: E711
     assert sum(coin.amount for coin in unspent) == scene.balance()
+
+
+def test_a_sale_together_with_somebody_elses_coin_counts_the_holders_own(scene: Scene) -> None:
+    """The two inputs pay 99 BTC to the exchange; a little under half of it is the holder's."""
+    other = scene.chain.coinbase(2)
+    whole = FUNDS + other.amount - FEE
+    paid = scene.chain.spend([scene.coin(), other], [(scene.exchange, whole)], fee=FEE)
+    scene.chain.mine(1, txs=[paid])
+    scene.tick()
+    (alert,) = scene.alerts()
+    assert alert.amount == FUNDS
+    assert scene.transfers()[-1].fee == 0
+
+
+def test_an_incident_on_the_chain_closes_in_block_time(scene: Scene) -> None:
+    (block,) = scene.chain.mine(1, txs=[scene.sell()])
+    scene.tick()
+    sold = scene.alerts()[0].opened_at
+    news, now = NewsPolicy.of(scene.settings), scene.now()
+    for days, closed in ((60, 0), (61, 1), (62, 0)):
+        with scene.database.transaction() as session:
+            at = sold + timedelta(days=days)
+            assert close_quiet(session, "bitcoin", at, news=news, now=now) == closed
+    (alert,) = scene.alerts()
+    assert (alert.status, alert.closed_at) == ("closed", sold + timedelta(days=60))
+    assert scene.event_types() == ["sell_off.opened", "sell_off.closed"]
+    # The block of the sale is orphaned all the same: the alert goes, under its id.
+    scene.chain.fork(block.height - 1)
+    scene.chain.mine(2, to=second())
+    scene.tick()
+    assert scene.alerts()[0].status == "retracted"
+
+
+def test_a_label_removed_while_a_block_is_applied_takes_its_alert_back(scene: Scene) -> None:
+    """The removal waits for the block in flight, and sees the alert that it opened."""
+    scene.tick()
+    scene.chain.mine(1, txs=[scene.sell()])
+    scene.publish()
+    applied, removed = threading.Event(), threading.Event()
+    real = bitcoin.apply_block
+
+    def slow(*args: Any, **kwargs: Any) -> bool:
+        applied.set()
+        removed.wait(1)  # the removal is under way, and cannot end before this block
+        return real(*args, **kwargs)
+
+    def remove() -> None:
+        applied.wait(20)
+        with scene.database.transaction() as session:
+            session.exec(select(Label)).one().closed_at = scene.now()
+            session.flush()
+            removed.set()
+            withdraw(
+                session,
+                Removal(labels=(ClosedAddress("bitcoin", scene.exchange, "", None),)),
+                why="the label was removed",
+                news=NewsPolicy.of(scene.settings),
+                now=scene.now(),
+            )
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(bitcoin, "apply_block", slow)
+        removal = pool.submit(remove)
+        scene.scan.tick()
+        removal.result(30)
+    assert [alert.status for alert in scene.alerts()] == ["retracted"]

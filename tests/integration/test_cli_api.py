@@ -92,7 +92,7 @@ def test_it_serves_is_asked_by_the_command_line_and_ends_with_open_streams(envir
     log = tmp_path / "api.log"
     with served(environment, log) as service:
         assert requests.get(f"{service.url}/readyz", timeout=20).status_code == 200
-        assert "<h1>" not in requests.get(f"{service.url}/", timeout=20).text
+        assert "Newest alerts" in requests.get(f"{service.url}/", timeout=20).text
         made = tracker(environment, "entities", "add", "x-corp", "--name", "X", "--kind", "dat")
         assert made.returncode == 0, made.stderr
         with requests.get(f"{service.url}/v1/events/stream", stream=True, timeout=30) as stream:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from tests.api_service import NOW, Api, running_api, services_for
+from tests.http_server import Response, serving
 from tracker.cli import main
 from tracker.errors import TrackerError
 from tracker.operations import repository
@@ -129,6 +131,23 @@ def test_an_import_tells_bad_rows_and_exits_with_1(cli, tmp_path):
     assert cli.json("wallets", "import", str(wallets))["accepted"] == 1
 
 
+def test_disclosures_are_imported_and_holdings_name_their_source(cli, tmp_path):
+    file = tmp_path / "disclosures.csv"
+    file.write_text(
+        "as_of,asset,kind,quantity,source\n2026-11-01,BTC,total,1000,https://example.org/filing\n"
+        "2026-11-01,BTC,total,much,https://example.org/filing\n",
+        encoding="utf-8",
+    )
+    result = cli.run("disclosures", "example-corp", "--import", str(file))
+    assert (result.exit_code, "1 rows taken" in result.stdout) == (1, True)
+    assert "row 3: not a number" in result.stdout
+    assert "1,000" in cli.text("disclosures", "example-corp")
+    shown = cli.text("holdings", "example-corp")
+    assert "https://example.org/filing" in shown
+    assert "no wallet of this entity is known" in shown
+    assert " 0 " not in shown
+
+
 def test_a_file_that_is_not_there_is_named(cli, tmp_path):
     error = cli.error("labels", "import", str(tmp_path / "none.csv"))
     assert (error.field, main.exit_code(error)) == ("FILE", 2)
@@ -222,7 +241,47 @@ def test_the_doctor_names_what_is_missing_and_its_mend(cli):
         assert line in result.stdout
     assert "mend: start the service with `tracker up`" in result.stdout
     checks = json.loads(cli.run("doctor", "--json").stdout)["checks"]
-    assert {check["name"] for check in checks if not check["ok"]} == {"broker", "sources"}
+    silent = {check["name"] for check in checks if not check["ok"]}
+    assert silent == {"broker", "workers", "sources"}
+
+
+def test_the_doctor_knows_served_queues_from_silent_ones(cli):
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    with cli.api.services.database.transaction() as session:
+        repository.beat(session, "scan.bitcoin", datetime.now(UTC))
+    assert "ok      workers: all 1 queues are served" in cli.run("doctor").stdout
+    with cli.api.services.database.transaction() as session:
+        repository.beat(session, "deliver", long_ago)
+    shown = cli.run("doctor").stdout
+    assert "failed  workers: nobody serves deliver" in shown
+    assert "celery -A workers worker" in shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({"TRACKER_API_URL": "http://127.0.0.1:1"}, "failed  api: the service does not answer"),
+        ({"TRACKER_API_URL": "ftp://x"}, "failed  api: not the address of an API"),
+        ({"TRACKER_REDIS_URL": "redis://127.0.0.1:1/0"}, "failed  broker: the broker cannot be"),
+        ({"TRACKER_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "failed  database: the database"),
+        ({"TRACKER_DATABASE_URL": ""}, "failed  database: no server is configured"),
+        ({"TRACKER_PORT": "abc"}, "failed  settings: bad setting"),
+    ],
+)
+def test_the_doctor_survives_every_sick_part_and_names_it(cli, environment, line):
+    result = cli.run("doctor", **environment)
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert line in result.stdout
+    assert "mend:" in result.stdout
+    if "TRACKER_DATABASE_URL" in environment:
+        assert "ok      api" in result.stdout  # the rest is still looked at
+
+
+def test_something_else_at_the_address_is_not_taken_for_the_tracker(cli):
+    with serving(lambda *_: Response({"status": "ok"})) as url:
+        assert (
+            "failed  api: something else answers" in cli.run("doctor", TRACKER_API_URL=url).stdout
+        )
 
 
 def test_an_unreachable_source_is_told_with_its_next_try(cli):

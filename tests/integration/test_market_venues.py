@@ -223,9 +223,10 @@ def test_a_time_that_is_none_is_a_bad_reply(stamp: object) -> None:
         ask("bitstamp", Response({"last": "1", "timestamp": stamp}))
 
 
-def test_nan_as_a_json_constant_is_a_bad_reply() -> None:
+@pytest.mark.parametrize("number", ["NaN", "1.0e99999999999999999999", "[" * 100_000])
+def test_what_is_no_json_number_is_a_bad_reply(number: str) -> None:
     with pytest.raises(ReplyError, match="no JSON"):
-        ask("coingecko", Response(b'{"bitcoin": {"usd": NaN}}'))
+        ask("coingecko", Response(f'{{"bitcoin": {{"usd": {number}}}}}'.encode()))
 
 
 def broken_meta(**change: object) -> Callable[[], Any]:

@@ -309,6 +309,45 @@ def test_dying_in_every_attempt_cannot_exceed_the_schedule(
     assert row.last_error == "the process ended during the last attempt"
 
 
+def test_a_last_attempt_that_is_abandoned_during_a_run_is_not_made_again(
+    database: Database, clock: Clock
+) -> None:
+    with receiving(answer(204)) as receiver:
+        register(database, receiver, clock)
+        happen(database, clock, "evt_1")
+        with database.transaction() as session:
+            row = session.exec(select(Delivery)).one()
+            row.attempts, row.leased_until = MAX_ATTEMPTS, START + timedelta(seconds=1)
+            session.add(row)
+
+        def later() -> datetime:
+            """Each look at the clock is a second after the one before."""
+            clock.time += timedelta(seconds=1)
+            return clock.time - timedelta(seconds=1)
+
+        assert deliver_due(database, settings(), now=later) == 0
+        assert clock() > START + timedelta(seconds=1)
+        deliver_due(database, settings(), now=later)
+    assert receiver.requests == []
+    (row,) = deliveries(database)
+    assert (row.state, row.attempts) == ("exhausted", MAX_ATTEMPTS)
+
+
+@pytest.mark.parametrize("value", [f"Sun, 04 Oct {'9' * 20} 12:00:00 GMT", "x" * 5_000, "-1"])
+def test_a_retry_after_that_cannot_be_read_harms_nobody(
+    database: Database, clock: Clock, value: str
+) -> None:
+    with (
+        receiving(answer(503, Retry_After=value)) as hostile,
+        receiving(answer(204)) as good,
+    ):
+        register(database, hostile, clock)
+        register(database, good, clock)
+        happen(database, clock, "evt_1")
+        assert deliver_due(database, settings(), now=clock) == 2
+    assert sorted(row.state for row in deliveries(database)) == ["pending", "succeeded"]
+
+
 def test_two_processes_do_not_send_the_same(database: Database, clock: Clock) -> None:
     with receiving(answer(204)) as receiver:
         register(database, receiver, clock)

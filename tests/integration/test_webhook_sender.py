@@ -165,6 +165,21 @@ def test_a_connection_that_the_receiver_closed_is_not() -> None:
     assert len({request.client for request in receiver.requests}) == 3
 
 
+def test_a_connection_that_nobody_uses_again_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+
+    def until_closed(handler: BaseHTTPRequestHandler, received: Received) -> None:
+        answer(204)(handler, received)
+        if not handler.rfile.read(1):  # the end of the stream
+            gone.set()
+
+    monkeypatch.setattr("tracker.webhooks.sender._IDLE_SECONDS", 1e-9)
+    with receiving(until_closed) as first, receiving(answer(204)) as second, sending() as sender:
+        assert sender.post(first.url, {}, BODY, [first.host]).status == 204
+        assert sender.post(second.url, {}, BODY, [second.host]).status == 204
+        assert gone.wait(10)
+
+
 def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiving(answer(204)) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):

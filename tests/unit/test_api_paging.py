@@ -33,6 +33,12 @@ def test_any_other_text_is_refused_with_the_mend(text):
     assert refused.value.mend
 
 
+@pytest.mark.parametrize("stamp", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:00-14:00"])
+def test_a_time_in_a_cursor_that_no_calendar_has_in_utc_is_refused(stamp):
+    with pytest.raises(InputError):
+        decode_moment(encode(stamp, "al_1"))
+
+
 def test_a_naive_time_in_a_cursor_is_refused():
     with pytest.raises(InputError):
         decode_moment(encode("2026-07-01T00:00:00", "al_1"))
@@ -70,8 +76,10 @@ def test_times_are_read(text, at):
 
 
 @pytest.mark.parametrize(
-    "text", ["2026-10-04T12:00:00", "2026-11-23", "2026-11-22T12:00:01Z", "soon", "", "2026-13-01"]
-)
+    "text",
+    ["2026-10-04T12:00:00", "2026-11-23", "2026-11-22T12:00:01Z", "soon", "", "2026-13-01",
+     "0001-01-01", "0001-01-01T00:00:00+14:00", "2009-01-02"],
+)  # fmt: skip
 def test_other_times_are_refused(text):
     with pytest.raises(InputError) as refused:
         instant(text, now=NOW)

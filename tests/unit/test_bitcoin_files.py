@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,36 @@ def test_a_file_replaced_by_another_block_is_not_served_for_the_old(tmp_path: Pa
     path.write_bytes(chain.at(2).raw)
     with pytest.raises(InvalidBlockError, match="another block"):
         source.block(tip.hash)
+
+
+def test_a_file_rewritten_within_one_tick_of_the_clock_is_read_again(tmp_path: Path) -> None:
+    blocks = first_blocks()
+    file = tmp_path / "block.raw"
+    file.write_bytes(blocks[1])
+    source = FilesSource(tmp_path)
+    assert source.problems() == {}
+    before = file.stat()
+    file.write_bytes(b"<" * before.st_size)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert list(source.problems()) == ["block.raw"]
+    file.write_bytes(blocks[1])
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert source.problems() == {}
+
+
+def test_touching_a_block_does_not_make_its_rival_the_first_seen(tmp_path: Path) -> None:
+    chain = RegtestChain(mature=False)
+    chain.mine(3)
+    chain.write_folder(tmp_path)
+    source = FilesSource(tmp_path)
+    first = source.tip()
+    chain.fork(2)
+    (tmp_path / "rival.raw").write_bytes(chain.mine(1)[0].raw)
+    assert source.tip() == first
+    for file in tmp_path.iterdir():
+        if file.name != "rival.raw":
+            file.touch()
+    assert source.tip() == first
 
 
 def test_an_empty_or_missing_folder_is_unavailable(tmp_path: Path) -> None:

@@ -98,10 +98,11 @@ def test_retry_after_is_kept_as_seconds(esplora_server: BlockServer) -> None:
             source.tip()
         assert caught.value.retry_after is not None
         assert low <= caught.value.retry_after <= high
-    esplora_server.canned["/blocks/tip/height"] = (429, {"Retry-After": "soon"}, b"")
-    with pytest.raises(SourceUnavailableError) as caught:
-        source.tip()
-    assert caught.value.retry_after is None
+    for value in ("soon", f"Sun, 04 Oct {'9' * 20} 12:03:00 GMT"):
+        esplora_server.canned["/blocks/tip/height"] = (429, {"Retry-After": value}, b"")
+        with pytest.raises(SourceUnavailableError) as caught:
+            source.tip()
+        assert caught.value.retry_after is None
 
 
 @pytest.mark.parametrize(
@@ -242,6 +243,7 @@ def test_a_new_cookie_is_read_when_the_old_one_is_refused(rpc: _Rpc, tmp_path: P
         f"core+ftp://user:{SECRET}@host", f"core+http://user:{SECRET}@", "esplora+https://",
         f"core+http://user:{SECRET}@host:99999", f"http://user:{SECRET}@host:8332",
         f"core+http://user:{SECRET}@[::1", "core+http://h?cookie=/nonexistent/cookie",
+        f"esplora+https://user:{SECRET}@[::1", f"esplora+https://host/api?key={SECRET}",
     ],
 )
 def test_a_bad_spec_is_a_config_error_without_its_secret(spec: str) -> None:
@@ -250,6 +252,43 @@ def test_a_bad_spec_is_a_config_error_without_its_secret(spec: str) -> None:
     assert SECRET not in str(caught.value)
     assert caught.value.field == "TRACKER_BITCOIN_SOURCES"
     assert caught.value.mend
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("esplora+https://mempool.space/api/", "esplora+https://mempool.space/api"),
+        ("esplora+https://host/a-long-word-without-digits/api",
+         "esplora+https://host/a-long-word-without-digits/api"),
+        ("core+https://go.node.example/0a1b2c3d4e5f60718293a4b5/v1",
+         "core+https://go.node.example/…a4b5/v1"),
+    ],
+)
+def test_a_key_in_the_path_stays_out_of_the_name(spec: str, name: str) -> None:
+    assert open_source(spec, SETTINGS).name == name
+
+
+def test_the_path_with_its_key_is_what_is_asked(
+    chain: RegtestChain, esplora_server: BlockServer
+) -> None:
+    key = "0a1b2c3d4e5f60718293a4b5"
+    height = str(chain.height).encode()
+    esplora_server.canned[f"/{key}/blocks/tip/height"] = (200, {}, height)
+    found = chain.tip.hash.hex().encode()
+    esplora_server.canned[f"/{key}/block-height/{chain.height}"] = (200, {}, found)
+    assert open_source(f"esplora+{esplora_server.url}/{key}", SETTINGS).tip().hash == chain.tip.hash
+
+
+def test_a_node_that_is_started_again_without_rest_is_asked_by_rpc(
+    core_server: BlockServer,
+) -> None:
+    source = open_source(f"core+{core_server.url}", SETTINGS)
+    source.tip()
+    core_server.canned["/rest/chaininfo.json"] = (404, {}, b"")
+    with pytest.raises(ReplyError, match="status 404"):
+        source.tip()
+    with pytest.raises(ReplyError, match="something else"):  # to a POST, which it does not know
+        source.tip()
 
 
 def test_no_source_at_all_is_a_config_error() -> None:

@@ -8,6 +8,7 @@ import pytest
 from embit.script import address_to_scriptpubkey
 from eth_utils.address import is_checksum_address
 
+from tracker.chains.address import parse
 from tracker.domain.entity import Category, Kind, Role, Tier
 from tracker.registry.bundled import (
     BundledCounterparty,
@@ -108,6 +109,17 @@ def test_every_address_passes_its_checksum(
             assert address_to_scriptpubkey(address).address() == address
         else:
             assert is_checksum_address(address), address
+
+
+def test_the_carried_key_is_what_the_address_gives(
+    known_wallets: list[BundledWallet], labels: list[BundledCounterparty]
+) -> None:
+    for row in known_wallets:
+        parsed = parse(row.chain, row.address, wallet=True)
+        assert (parsed.address, parsed.key) == (row.address, row.key)
+    for label in labels:
+        parsed = parse(label.chain, label.address)
+        assert (parsed.address, parsed.key) == (label.address, label.key)
 
 
 def test_an_address_has_one_owner_and_one_label(

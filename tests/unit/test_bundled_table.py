@@ -124,6 +124,28 @@ def test_an_entity_that_contradicts_itself(tmp_path: Path, old: str, new: str, f
 
 
 @pytest.mark.parametrize(
+    ("chain", "address", "script", "field"),
+    [
+        ("bitcoin", "bc1q", "", "script"),
+        ("bitcoin", "bc1q", "00zz", "script"),
+        ("ethereum", "00", "", "address"),
+        ("ethereum", "0x0g", "", "address"),
+        ("ethereum", "0x00", "00", "script"),
+    ],
+)
+def test_an_address_without_its_key_is_refused(
+    tmp_path: Path, chain: str, address: str, script: str, field: str
+) -> None:
+    head = ",".join(registry.WALLET_COLUMNS)
+    row = f"acme,{chain},{address},treasury,vendor,https://a.example,,{script}"
+    (tmp_path / "wallets.csv").write_text(f"{head}\n{row}\n")
+    with pytest.raises(InputError) as caught:
+        list(registry.wallets(tmp_path))
+    assert caught.value.field == field
+    assert "wallets.csv, line 2" in caught.value.message
+
+
+@pytest.mark.parametrize(
     ("old", "new", "field"),
     [
         (",1.5,", ",,", "quantity"),

@@ -128,6 +128,15 @@ def test_a_sale_without_an_amount_takes_the_fall_or_stays_unknown() -> None:
     assert sizes(incidents(around, "BTC")) == [[20]]
 
 
+def test_a_sale_after_the_last_balance_is_judged_by_it() -> None:
+    facts = [fact("2026-01-01", 100 * COIN), fact("2026-01-20", 10 * COIN, "sale")]
+    ((clip,),) = [item.clips for item in incidents(facts, "BTC")]
+    assert clip.disclosed == 100 * COIN
+    assert "after" not in clip.evidence[0].data
+    alone = incidents([fact("2026-01-01", 10 * COIN, "sale"), facts[0]], "BTC")
+    assert alone[0].clips[0].disclosed is None
+
+
 def test_a_rise_ends_an_incident() -> None:
     facts = [
         fact("2026-01-01", 100 * COIN),

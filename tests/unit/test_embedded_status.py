@@ -7,14 +7,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tracker.embedded.health import Health, SourceHealth
 from tracker.embedded.status import LineDisplay, LiveDisplay, Status, display
-from tracker.embedded.supervised import ChildState
+from tracker.embedded.supervised import ChildState, Phase
 
 HEAD = ChildState("head", "up", 41, 0, None, Path("logs/head.log"))
-SOURCE = SourceHealth("esplora [bold]one", "unreachable", None, "no route", "12:00")
+SOURCE = SourceHealth("esplora [bold]one", "unreachable", None, "no route", "2026-01-01T12:00:05Z")
 STATUS = Status(
     address="http://127.0.0.1:8321",
     key_file=Path("data/admin.key"),
@@ -33,9 +34,36 @@ def test_lines_come_on_change_only() -> None:
     shown.show(replace(STATUS, children=(failing,)))
     assert out.getvalue().splitlines() == [
         "head: up",
-        "source esplora [bold]one: unreachable (no route)",
+        "source esplora [bold]one: unreachable (no route; next try 12:00:05 UTC)",
         "head: failing (exit code 3); log: logs/head.log",
     ]
+
+
+def test_what_has_not_begun_is_not_told() -> None:
+    out = io.StringIO()
+    waiting = replace(HEAD, phase="waiting")
+    LineDisplay(Console(file=out)).show(
+        replace(STATUS, children=(waiting,), health=Health(False, None, None))
+    )
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "health", "says"),
+    [
+        ("waiting", Health(False, None, None), "starting the API"),
+        ("waiting", Health(True, (), None), "the page is there; the workers start"),
+        ("up", Health(True, None, "no answer"), "the sources are not known: no answer"),
+        ("up", Health(True, (), None), "asking the sources for the first time"),
+        ("up", Health(True, (SOURCE,), None), "no source answers: serving what is stored"),
+        ("up", Health(True, (SOURCE, replace(SOURCE, state="ok")), None), "1 of 2 sources answer"),
+    ],
+)
+def test_one_line_says_what_it_is_at(phase: Phase, health: Health, says: str) -> None:
+    out = io.StringIO()
+    with display(Console(file=out, force_terminal=True, width=120)) as shown:
+        shown.show(replace(STATUS, children=(replace(HEAD, phase=phase),), health=health))
+    assert says in out.getvalue()
 
 
 def test_json_gives_one_object_a_line() -> None:

@@ -89,6 +89,36 @@ def test_a_shared_transaction_gives_no_fee_to_anybody() -> None:
     assert first.fee == second.fee == 0
 
 
+def test_of_a_shared_transaction_each_holder_sold_no_more_than_its_own() -> None:
+    first, second = netted([0, 2], [(VENUE, 9 * COIN)])
+    assert first.part_of_outflow(first.parties) == 5 * COIN
+    assert second.part_of_outflow(second.parties) == 4 * COIN
+
+
+def test_with_unknown_inputs_a_holders_part_is_in_proportion() -> None:
+    """One input is somebody's, its amount unknown: 1 of 4 coins paid went to the venue."""
+    (transfer,) = netted([0, 9], [(VENUE, 10 * COIN), (OTHER, 30 * COIN)])
+    venue = [party for party in transfer.parties if party.key == VENUE]
+    assert transfer.fee == 0
+    assert transfer.part_of_outflow(venue) == 5 * COIN // 4
+
+
+def test_alone_a_holder_sold_what_the_venue_received_to_the_satoshi() -> None:
+    (transfer,) = netted([0], [(VENUE, 2 * COIN + 1), (OTHER, COIN), (MINE, 2 * COIN - 701)])
+    venue = [party for party in transfer.parties if party.key == VENUE]
+    assert transfer.part_of_outflow(venue) == 2 * COIN + 1
+
+
+def test_an_inflow_sold_nothing() -> None:
+    (transfer,) = netted([9], [(MINE, 3 * COIN), (VENUE, COIN)])
+    assert transfer.part_of_outflow(transfer.parties) == 0
+
+
+def test_a_coin_of_a_removed_wallet_is_somebody_elses_input() -> None:
+    (transfer,) = netted([0, 1], [(VENUE, 7 * COIN)], owners={MINE: owner()})
+    assert (transfer.gross_out, transfer.fee) == (5 * COIN, 0)
+
+
 def test_a_reward_is_mining() -> None:
     (transfer,) = netted([], [(MINE, 3 * COIN)], coinbase=True)
     belief = classify(transfer)

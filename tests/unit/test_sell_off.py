@@ -98,3 +98,8 @@ def test_identity_is_rule_entity_asset_and_first_ground() -> None:
 def test_incidents_are_joined_within_sixty_days() -> None:
     assert joins(AT, AT + timedelta(days=59))
     assert not joins(AT, AT + timedelta(days=61))
+
+
+def test_a_share_of_an_absurd_disclosure_is_bounded() -> None:
+    finding = fold("acme", "BTC", "a", [clip(21_000_000 * COIN, disclosed=1)])
+    assert finding.share_of_disclosed == 1_000_000

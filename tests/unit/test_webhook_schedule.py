@@ -70,6 +70,8 @@ def test_retry_after_only_lengthens_and_is_bounded(asked: timedelta, least: time
         (429, "1.5", None),
         (429, "٣", None),
         (429, "soon", None),
+        (503, f"Sun, 04 Oct {'9' * 20} 12:03:00 GMT", None),
+        (503, f"Sun, 04 Oct 2026 12:03:00 +{'9' * 17}", None),
         (429, "", None),
     ],
 )

@@ -9,10 +9,11 @@ from decimal import Decimal
 
 from sqlmodel import Session
 
-from tracker.db.alerts import Alert
+from tracker.db.alerts import Alert, AlertGround
 from tracker.db.chain import Transfer
 from tracker.db.registry import Entity
 from tracker.detection import repository
+from tracker.detection.clips import clip_of
 from tracker.detection.lifecycle import AlertBook
 from tracker.detection.news import NewsPolicy
 from tracker.domain.alert import Evidence
@@ -20,7 +21,15 @@ from tracker.domain.disclosed_sale import YEAR
 from tracker.domain.entity import Kind, Tier
 from tracker.domain.explorer import bitcoin_tx_url
 from tracker.domain.intent import Classification, Intent
-from tracker.domain.sell_off import REPORTABLE, RULE, Clip, belief_of, enabled_for, joins
+from tracker.domain.sell_off import (
+    JOIN_WITHIN,
+    REPORTABLE,
+    RULE,
+    Clip,
+    belief_of,
+    enabled_for,
+    joins,
+)
 from tracker.domain.units import quantity_text
 from tracker.facts import repository as facts
 from tracker.registry import repository as registry
@@ -80,9 +89,32 @@ def judge(
     return told
 
 
+def close_quiet(
+    session: Session, chain: str, at: datetime, *, news: NewsPolicy, now: datetime
+) -> int:
+    """Close the incidents of `chain` that no sale can join any more at block time `at`.
+
+    Block time, not the clock: a scan that catches up is still in the middle of old incidents.
+    Returns how many were closed.
+    """
+    closed = 0
+    alerts = repository.open_since_before(session, chain, at - JOIN_WITHIN)
+    entities = registry.entities_by_id(session, {alert.entity_id for alert in alerts})
+    grounds = repository.grounds_of(session, [alert.id for alert in alerts])
+    book = AlertBook(session, news, now)
+    for alert in alerts:
+        newest = _newest(grounds[alert.id])
+        if newest is not None and not joins(newest, at):
+            why = f"no further sale in {JOIN_WITHIN.days} days"
+            book.close(alert, entities[alert.entity_id], newest + JOIN_WITHIN, why)
+            closed += 1
+    return closed
+
+
 def _reportable(entity: Entity, sale: SeenSale) -> bool:
     return (
-        sale.belief.intent is Intent.SALE
+        entity.enabled
+        and sale.belief.intent is Intent.SALE
         and sale.belief.probability >= REPORTABLE
         and sale.amount > 0
         and enabled_for(Kind(entity.kind), entity.rules)
@@ -109,13 +141,19 @@ def _record(session: Session, book: AlertBook, entity: Entity, clip: Clip, asset
 
 def _growing(alerts: Sequence[Alert], at: datetime, session: Session) -> Alert | None:
     """The open chain incident that a clip at `at` belongs to."""
-    for alert in alerts:
-        if alert.status not in ("open", "suspended") or not joins(alert.updated_at, at):
-            continue
-        grounds = repository.grounds_of(session, [alert.id])[alert.id]
-        if any(ground.kind == "transfer" for ground in grounds):
+    going = [alert for alert in alerts if alert.status in ("open", "suspended")]
+    grounds = repository.grounds_of(session, [alert.id for alert in going])
+    for alert in going:
+        newest = _newest(grounds[alert.id])
+        if newest is not None and joins(newest, at):
             return alert
     return None
+
+
+def _newest(grounds: Sequence[AlertGround]) -> datetime | None:
+    """The time of an incident's newest sale on the chain; None for one that has none."""
+    times = [clip_of(g.data).at for g in grounds if g.kind == "transfer" and not g.data.get("gone")]
+    return max(times, default=None)
 
 
 def _clip(session: Session, sale: SeenSale, chain: str, network: str) -> Clip:
@@ -171,13 +209,17 @@ def _ground(sale: SeenSale, chain: str, network: str) -> dict[str, object]:
 
 
 def _first_in_year(session: Session, sale: SeenSale) -> bool:
-    seen = repository.last_sale_before(
-        session, sale.entity_id, sale.asset, sale.time, besides=sale.transfer_id
+    sold = repository.sold_between(
+        session,
+        sale.entity_id,
+        sale.asset,
+        since=sale.time - YEAR,
+        until=sale.time,
+        besides=sale.transfer_id,
     )
     stated: list[date] = [
         fact.as_of
         for fact in facts.disclosures_of(session, sale.entity_id)
         if fact.kind == "sale" and fact.asset == sale.asset and fact.as_of <= sale.time.date()
     ]
-    on_chain_quiet = seen is None or sale.time - seen > YEAR
-    return on_chain_quiet and (not stated or sale.time.date() - max(stated) > YEAR)
+    return not sold and (not stated or sale.time.date() - max(stated) > YEAR)

@@ -7,6 +7,7 @@ incidents, and the difference to what was said becomes revisions and retractions
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 from sqlmodel import Session
@@ -21,24 +22,26 @@ from tracker.detection.news import NewsPolicy
 from tracker.domain.alert import alert_id
 from tracker.domain.disclosed_sale import DisclosedFact, Incident, incidents
 from tracker.domain.entity import Kind
-from tracker.domain.sell_off import JOIN_WITHIN, RULE, enabled_for
+from tracker.domain.sell_off import JOIN_WITHIN, RULE, Clip, enabled_for
 from tracker.facts import repository as facts
 
 
 def evaluate(session: Session, entity: Entity, *, news: NewsPolicy, now: datetime) -> int:
     """Bring the disclosure alerts of `entity` in line with its facts; returns how many changed.
 
-    Idempotent: a second run over the same facts writes nothing.
+    Idempotent: a second run over the same facts writes nothing. Where the rule is off nothing new
+    is said, and what was said stays: its ground is not withdrawn.
     """
-    if entity.id is None or not entity.enabled:
+    on = enabled_for(Kind(entity.kind), entity.rules)
+    if entity.id is None or not entity.enabled or not on:
         return 0
     repository.lock_entity(session, entity.id)
     rows = facts.disclosures_of(session, entity.id)
-    on = enabled_for(Kind(entity.kind), entity.rules)
     changed = 0
     book = AlertBook(session, news, now)
-    for asset in sorted({row.asset for row in rows}):
-        found = incidents([_fact(row) for row in rows if row.asset == asset], asset) if on else []
+    assets = {row.asset for row in rows} | repository.assets_alerted(session, entity.id, RULE)
+    for asset in sorted(assets):
+        found = incidents([_fact(row) for row in rows if row.asset == asset], asset)
         changed += _make_true(session, book, entity, asset, found, now)
     return changed
 
@@ -104,10 +107,13 @@ def _grow(
     changed = 0
     for clip in incident.clips:
         ground = grounds.pop(clip.ref, None)
-        if ground is None:
+        said = None if ground is None else clip_of(ground.data)
+        if ground is None or said is None:
             book.add(existing, entity, clip)
-        elif not ground.standing or clip_of(ground.data) != clip:
+        elif not ground.standing or _claim(said) != _claim(clip):
             book.add(existing, entity, clip, why=f"corrected: {clip.says}")
+        elif said != clip:  # say, the next total came: the same sale, now between two balances
+            book.mend(existing, entity, clip)
         else:
             continue
         changed = 1
@@ -116,6 +122,11 @@ def _grow(
         book.withdraw(existing, entity, gone, "a disclosure was corrected")
         changed = 1
     return changed
+
+
+def _claim(clip: Clip) -> Clip:
+    """What a clip claims, without the words and details that go with it."""
+    return replace(clip, says="", evidence=(), ground={})
 
 
 def _close(book: AlertBook, entity: Entity, alert: Alert, incident: Incident, now: datetime) -> int:

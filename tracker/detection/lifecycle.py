@@ -70,8 +70,7 @@ class AlertBook:
 
     def suspend(self, alert: Alert, refs: list[str], height: int) -> None:
         """Mark ground as orphaned; the new branch decides until it has passed `height`."""
-        for ref in refs:
-            repository.set_standing(self._session, alert.id, ref, standing=False)
+        self._take(alert, refs, for_good=False)
         if alert.status != "retracted":
             alert.status = "suspended"
         alert.suspended_height = max(height, alert.suspended_height or 0)
@@ -80,16 +79,27 @@ class AlertBook:
     def settle(self, alert: Alert, entity: Entity, at: datetime) -> None:
         """The new branch passed the old height: what was not mined again is gone for good."""
         alert.suspended_height = None
-        if alert.status != "suspended":
+        grounds = repository.grounds_of(self._session, [alert.id])[alert.id]
+        lost = [ground.ref for ground in grounds if _waits(ground)]
+        if alert.status != "suspended" or not lost:
             repository.save(self._session, alert)
             return
+        self._take(alert, lost, for_good=True)
         self._refold(alert, entity, at, "the new branch of the chain does not hold the transaction")
 
     def withdraw(self, alert: Alert, entity: Entity, refs: list[str], why: str) -> None:
         """Take ground away for good: a revision, or the retraction where none is left."""
-        for ref in refs:
-            repository.set_standing(self._session, alert.id, ref, standing=False)
+        self._take(alert, refs, for_good=True)
         self._refold(alert, entity, self._now, why)
+
+    def mend(self, alert: Alert, entity: Entity, clip: Clip) -> None:
+        """Store a clip that says the same with more detail; nobody has to be told."""
+        self._put(alert, clip)
+        grounds = repository.grounds_of(self._session, [alert.id])[alert.id]
+        clips = [clip_of(ground.data) for ground in grounds if ground.standing]
+        finding = fold(entity.slug, alert.asset, clips[0].ref, clips)
+        alert.evidence = [item.as_dict() for item in finding.evidence]
+        repository.save(self._session, alert)
 
     def close(self, alert: Alert, entity: Entity, at: datetime, why: str) -> None:
         """End an incident. The claim stays as its last revision made it, so none is added."""
@@ -119,11 +129,20 @@ class AlertBook:
             ),
         )
 
+    def _take(self, alert: Alert, refs: list[str], *, for_good: bool) -> None:
+        """Ground stands no more: gone for good, or waiting for the new branch of the chain."""
+        for ground in repository.grounds_of(self._session, [alert.id])[alert.id]:
+            if ground.ref in refs:
+                ground.standing = False
+                ground.data = {**ground.data, "gone": for_good}
+                repository.save(self._session, ground)
+
     def _refold(self, alert: Alert, entity: Entity, at: datetime, why: str | None) -> None:
         grounds = repository.grounds_of(self._session, [alert.id])[alert.id]
         clips = [clip_of(ground.data) for ground in grounds if ground.standing]
         if not clips:
             if alert.status != "retracted":
+                self._take(alert, [ground.ref for ground in grounds], for_good=True)
                 alert.status = "retracted"
                 alert.closed_at = at
                 alert.suspended_height = None
@@ -131,11 +150,8 @@ class AlertBook:
                     alert, entity, Transition.RETRACTED, why or "nothing is left to stand on", at
                 )
             return
-        if len(clips) == len(grounds):
+        if not any(_waits(ground) for ground in grounds):
             alert.suspended_height = None
-            alert.status = "open"
-            alert.closed_at = None
-        elif alert.suspended_height is None:
             alert.status = "open"
             alert.closed_at = None
         finding = fold(entity.slug, alert.asset, clips[0].ref, clips)
@@ -199,7 +215,7 @@ class AlertBook:
                 entity,
                 grounds,
                 transition=transition,
-                supersedes=repository.last_event_id(self._session, alert.id),
+                supersedes=self._told_last(alert),
                 why=why,
                 base_url=self._news.base_url,
             ),
@@ -210,3 +226,17 @@ class AlertBook:
             tier=None if weakest is None else str(weakest),
             created_at=self._now,
         )
+
+    def _told_last(self, alert: Alert) -> str | None:
+        # By the ids that its events can have: the outbox grows for ever.
+        ids = [
+            event_id(alert.id, revision, step)
+            for revision in range(1, alert.revision + 1)
+            for step in Transition
+        ]
+        return repository.newest_event(self._session, ids)
+
+
+def _waits(ground: AlertGround) -> bool:
+    """Whether the ground was orphaned and the new branch has not decided about it yet."""
+    return not ground.standing and not ground.data.get("gone", True)

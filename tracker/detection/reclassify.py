@@ -36,21 +36,23 @@ def reclassify(session: Session, transfer_id: str) -> Reclassified | None:
     if not owners:
         return Reclassified(row, None)
     keys = keys_in(row)
-    labels = registry.labels_for(session, row.chain, keys)
     holders = registry.holders_for(session, row.chain, keys)
+    labels = registry.labels_for(session, row.chain, keys - holders.keys())
     parties = []
+    others = []
     for stored in row.counterparties:
         key = bytes.fromhex(stored["key"]) if stored.get("key") else None
         holder = holders.get(key) if key is not None else None
-        parties.append(
-            Party(
-                key=key,
-                address=stored["address"],
-                amount=None if stored["amount"] is None else int(stored["amount"]),
-                label=labels.get(key) if key is not None else None,
-                holder=None if holder is None else holder.entity_slug,
-            )
+        party = Party(
+            key=key,
+            address=stored["address"],
+            amount=None if stored["amount"] is None else int(stored["amount"]),
+            label=labels.get(key) if key is not None else None,
+            holder=None if holder is None else holder.entity_slug,
         )
+        parties.append(party)
+        if holder is None or holder.entity_id != row.entity_id:
+            others.append(party)  # an address that was adopted since is no other side
     belief = classify(
         NetTransfer(
             chain=row.chain,
@@ -62,7 +64,7 @@ def reclassify(session: Session, transfer_id: str) -> Reclassified | None:
             gross_out=row.gross_out,
             fee=row.fee,
             coinbase=row.intent == "mining",
-            parties=tuple(parties),
+            parties=tuple(others),
             owners=owners,
         )
     )

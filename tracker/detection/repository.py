@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, or_, text, tuple_, update
+from sqlalchemy import ColumnElement, String, exists, or_, text, tuple_, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col, select
 
 from tracker.db.alerts import Alert, AlertGround, AlertRevision
 from tracker.db.chain import Movement, Transfer
 from tracker.db.events import Event
-from tracker.db.registry import Wallet
+from tracker.db.registry import Wallet, WatchSet
+from tracker.detection.clips import clip_of
+from tracker.registry.repository import among
 
 _SEVERITY_RANK = {"info": 0, "warning": 1, "critical": 2}
 _LOCK_SPACE = 0x616C  # keeps our advisory locks apart from other users of the database
@@ -28,9 +30,9 @@ def lock_entity(session: Session, entity_id: int) -> None:
 # -- writing ---------------------------------------------------------------------------------------
 
 
-def save(session: Session, alert: Alert) -> None:
-    """Insert or update an alert."""
-    session.add(alert)
+def save(session: Session, row: Alert | AlertGround) -> None:
+    """Insert or update an alert or a piece of its ground."""
+    session.add(row)
     session.flush()
 
 
@@ -53,13 +55,12 @@ def put_ground(session: Session, ground: AlertGround) -> None:
     )
 
 
-def set_standing(session: Session, alert_id: str, ref: str, *, standing: bool) -> None:
-    """Say whether a piece of ground still stands."""
-    session.execute(
-        update(AlertGround)
-        .where(col(AlertGround.alert_id) == alert_id, col(AlertGround.ref) == ref)
-        .values(standing=standing)
-    )
+def hold_scan(session: Session, chain: str) -> None:
+    """Let no block of `chain` be applied or rolled back until the transaction ends.
+
+    A block in flight is waited for: what it wrote is seen by the next statement.
+    """
+    session.execute(select(WatchSet.version).where(WatchSet.chain == chain).with_for_update())
 
 
 def mark_final(session: Session, chain: str, height: int) -> int:
@@ -136,6 +137,15 @@ def alerts_of(session: Session, entity_id: int, rule: str, asset: str) -> list[A
     )
 
 
+def assets_alerted(session: Session, entity_id: int, rule: str) -> set[str]:
+    """The assets of an entity about which a rule has ever said something."""
+    return set(
+        session.exec(
+            select(Alert.asset).where(Alert.entity_id == entity_id, Alert.rule == rule).distinct()
+        )
+    )
+
+
 def last_alerts(session: Session) -> dict[int, Alert]:
     """The newest alert of each entity that was not retracted."""
     rows = session.exec(
@@ -165,15 +175,11 @@ def grounds_of(session: Session, alert_ids: Collection[str]) -> dict[str, list[A
     rows = session.exec(
         select(AlertGround)
         .where(col(AlertGround.alert_id).in_(alert_ids))
-        .order_by(
-            col(AlertGround.alert_id),
-            AlertGround.data["clip"]["at"].astext,
-            col(AlertGround.ref),
-        )
         .execution_options(populate_existing=True)
     )
     found: dict[str, list[AlertGround]] = {alert_id: [] for alert_id in alert_ids}
-    for row in rows:
+    # Sorted here: a database's collation may order the text of times and refs otherwise.
+    for row in sorted(rows, key=lambda row: (clip_of(row.data).at, row.ref)):
         found[row.alert_id].append(row)
     return found
 
@@ -214,8 +220,8 @@ def grounds_on(
                 AlertGround.chain == chain,
                 col(AlertGround.standing),
                 or_(
-                    shown["transfer"].astext.in_(list(transfer_ids)),
-                    shown["venue_key"].astext.in_([key.hex() for key in venue_keys]),
+                    among(shown["transfer"].astext, transfer_ids, String),
+                    among(shown["venue_key"].astext, [key.hex() for key in venue_keys], String),
                 ),
             )
             .execution_options(populate_existing=True)
@@ -236,7 +242,9 @@ def wallets_open(session: Session, transfer_id: str) -> bool:
             )
             .join(
                 Transfer,
-                (col(Transfer.tx) == col(Movement.tx))
+                (col(Transfer.chain) == col(Movement.chain))
+                & (col(Transfer.block_hash) == col(Movement.block_hash))
+                & (col(Transfer.tx) == col(Movement.tx))
                 & (col(Transfer.entity_id) == col(Movement.entity_id)),
             )
             .where(Transfer.id == transfer_id, col(Wallet.closed_at).is_(None))
@@ -246,39 +254,68 @@ def wallets_open(session: Session, transfer_id: str) -> bool:
     )
 
 
-def suspended_at_or_below(session: Session, height: int) -> list[Alert]:
-    """Alerts whose ground was orphaned and whose old height the new branch has reached."""
+def suspended_at_or_below(session: Session, chain: str, height: int) -> list[Alert]:
+    """Alerts on `chain` whose ground was orphaned and whose old height the branch has reached."""
     return list(
         session.exec(
             select(Alert).where(
-                col(Alert.suspended_height).is_not(None), col(Alert.suspended_height) <= height
+                col(Alert.suspended_height).is_not(None),
+                col(Alert.suspended_height) <= height,
+                _stands_on(chain),
             )
         )
     )
 
 
-def last_sale_before(
-    session: Session, entity_id: int, asset: str, at: datetime, *, besides: str
-) -> datetime | None:
-    """The time of the newest canonical transfer before `at` that was taken for a sale."""
-    found: datetime | None = session.exec(
-        select(func.max(Transfer.time)).where(
-            Transfer.entity_id == entity_id,
-            Transfer.asset == asset,
-            Transfer.intent == "sale",
-            col(Transfer.canonical),
-            Transfer.time < at,
-            Transfer.id != besides,
+def open_since_before(session: Session, chain: str, at: datetime) -> list[Alert]:
+    """Open alerts on `chain` of which nothing new was said since `at`."""
+    return list(
+        session.exec(
+            select(Alert)
+            .where(Alert.status == "open", Alert.updated_at < at, _stands_on(chain))
+            .order_by(col(Alert.id))
         )
-    ).one()
-    return found
+    )
 
 
-def last_event_id(session: Session, alert_id: str) -> str | None:
-    """The id of the newest event told about an alert."""
-    return session.exec(
-        select(Event.id).where(Event.alert_id == alert_id).order_by(col(Event.seq).desc()).limit(1)
-    ).first()
+def _stands_on(chain: str) -> ColumnElement[bool]:
+    return exists().where(
+        col(AlertGround.alert_id) == col(Alert.id), col(AlertGround.chain) == chain
+    )
+
+
+def sold_between(
+    session: Session,
+    entity_id: int,
+    asset: str,
+    *,
+    since: datetime,
+    until: datetime,
+    besides: str,
+) -> bool:
+    """Whether a canonical transfer from `since` to before `until` was taken for a sale."""
+    return (
+        session.exec(
+            select(Transfer.id)
+            .where(
+                Transfer.entity_id == entity_id,
+                Transfer.asset == asset,
+                Transfer.intent == "sale",
+                col(Transfer.canonical),
+                Transfer.time >= since,
+                Transfer.time < until,
+                Transfer.id != besides,
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def newest_event(session: Session, ids: Collection[str]) -> str | None:
+    """The one of these events that was written last; None where none was written."""
+    query = select(Event.id).where(among(Event.id, ids, String))
+    return session.exec(query.order_by(col(Event.seq).desc()).limit(1)).first()
 
 
 def transfers_naming(session: Session, chain: str, keys: Collection[bytes]) -> list[Transfer]:
@@ -295,13 +332,13 @@ def transfers_naming(session: Session, chain: str, keys: Collection[bytes]) -> l
         {"chain": chain, "keys": [key.hex() for key in keys]},
     )
     ids = [row[0] for row in rows]
-    return list(session.exec(select(Transfer).where(col(Transfer.id).in_(ids))))
+    return list(session.exec(select(Transfer).where(among(Transfer.id, ids, String))))
 
 
 def transfers_of_wallets(session: Session, chain: str, keys: Collection[bytes]) -> list[Transfer]:
     """Canonical transfers in which coins at one of the addresses moved."""
     pairs = select(Movement.tx, Movement.entity_id).where(
-        Movement.chain == chain, col(Movement.key).in_(keys), col(Movement.canonical)
+        Movement.chain == chain, among(Movement.key, keys), col(Movement.canonical)
     )
     return list(
         session.exec(

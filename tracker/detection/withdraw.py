@@ -49,6 +49,7 @@ def _withdraw(
     why: str,
     book: AlertBook,
 ) -> int:
+    repository.hold_scan(session, chain)  # a block in flight may still be judged by them
     ids = {row.id for row in repository.transfers_naming(session, chain, labels)}
     ids |= {row.id for row in repository.transfers_of_wallets(session, chain, wallets)}
     grounds = repository.grounds_on(session, chain, ids, labels)
@@ -91,9 +92,9 @@ def _sweep_stands(session: Session, ground: AlertGround, transfer_id: str) -> bo
 
 def _gone(session: Session, ground: AlertGround, beliefs: dict[str, Classification | None]) -> bool:
     shown = ground.data["shown"]
+    if "origin" in shown:
+        return not _sweep_stands(session, ground, shown["transfer"])
     if shown["transfer"] not in beliefs:
         return False
     belief = beliefs[shown["transfer"]]
-    if "origin" in shown:
-        return belief is None or not _venue_known(session, ground)
     return belief is None or belief.intent is not Intent.SALE

@@ -68,7 +68,10 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fall:
-    """A fall of one measure: base units lost between `before` and `after`; None: not stated."""
+    """A fall of one measure: base units lost between `before` and `after`; None: not stated.
+
+    `after` is the sale itself where no later total was disclosed.
+    """
 
     before: DisclosedFact | None
     after: DisclosedFact
@@ -154,11 +157,16 @@ def falls(facts: Sequence[DisclosedFact], asset: str) -> list[Fall]:
             continue
         found.append(Fall(before, after, lost, _reason(before, after, lost, asset, pledges)))
     found.extend(
-        Fall(None, sale, sale.amount, Reason.STATED_SALE, sale)
+        Fall(_held_before(totals, sale.as_of), sale, sale.amount, Reason.STATED_SALE, sale)
         for i, sale in enumerate(sales)
         if i not in used
     )
     return sorted(found, key=lambda fall: (fall.fact.as_of, fall.fact.source))
+
+
+def _held_before(totals: Sequence[DisclosedFact], day: date) -> DisclosedFact | None:
+    """The newest total of an earlier day: what a sale stated without a new total is judged by."""
+    return next((fact for fact in reversed(totals) if fact.as_of < day), None)
 
 
 def _reason(
@@ -238,7 +246,9 @@ def _clip(fall: Fall, asset: str, *, first_in_year: bool) -> Clip:
         "as_of": fact.as_of.isoformat(),
     }
     if fall.before is not None:
-        data |= {"before": str(fall.before.amount), "after": str(fall.after.amount)}
+        data["before"] = str(fall.before.amount)
+    if fall.after.kind == "total":
+        data["after"] = str(fall.after.amount)
     if stated:
         says = f"{size} disclosed as sold"
         if fall.sale is not None and fall.sale.amount not in (None, fall.amount):

@@ -32,8 +32,8 @@ def net(
 ) -> list[NetTransfer]:
     """One `NetTransfer` for each entity whose coins `tx` moves, ordered by entity id.
 
-    `coins` are the known unspent outputs (ours and those followed) by outpoint. Amounts in
-    satoshi. An entity that spends and receives gets both in gross and their difference in net.
+    `coins` are the known unspent outputs by outpoint. Amounts in satoshi. An entity that spends
+    and receives gets both in gross and their difference in net.
     """
     spent: dict[int, int] = {}
     received: dict[int, int] = {}
@@ -46,12 +46,11 @@ def net(
     all_known = not tx.coinbase
     for txin in tx.inputs:
         coin = coins.get(txin.outpoint)
-        if coin is None:
+        owner = own(coin.script) if coin is not None else None
+        if coin is None or owner is None:  # somebody else's, or of a wallet that was removed
             all_known = False
-            continue
-        known_in += coin.amount
-        owner = own(coin.script)
-        if owner is not None:
+        else:
+            known_in += coin.amount
             spent[owner.entity_id] = spent.get(owner.entity_id, 0) + coin.amount
             mine.setdefault(owner.entity_id, {})[owner.wallet_id] = owner
     for out in tx.outputs:

@@ -30,6 +30,7 @@ CRITICAL_USD = Decimal(500_000_000)
 FIRST_SALE_SHARE = Decimal("0.00001")
 PROBABLE = Decimal("0.75")
 REPORTABLE = Decimal("0.5")
+MAX_SHARE = Decimal(1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,10 @@ def _size(clips: Sequence[Clip]) -> tuple[int | None, Decimal | None, Decimal | 
     amount = sum(stated) if stated else None
     # The base is what was held before the first clip; the newest known figure where that is none.
     base = next((clip.disclosed for clip in clips if clip.disclosed), None)
-    share = (
-        (Decimal(amount) / Decimal(base)).quantize(Decimal("1e-10"))
-        if base and amount is not None
-        else None
-    )
+    share = None
+    if base and amount is not None:
+        # A disclosure that is off by orders of magnitude must not overflow the column.
+        share = min(Decimal(amount) / Decimal(base), MAX_SHARE).quantize(Decimal("1e-10"))
     values = [clip.value_usd for clip in clips]
     known = [value for value in values if value is not None]
     value = sum(known, Decimal(0)) if known and len(known) == len(values) else None
@@ -108,8 +108,8 @@ def severity(
 def fold(entity_slug: str, asset: str, first_ground: str, clips: Sequence[Clip]) -> Finding:
     """The alert that `clips` (oldest first, at least one) make together.
 
-    An amount is in base units; the probability is that of the newest clip's claim, the belief the
-    strongest reached. `why` tells what the newest clip added.
+    An amount is in base units; probability and belief are the strongest that a clip reached. `why`
+    tells what the newest clip added.
     """
     newest = clips[-1]
     amount, share, value = _size(clips)

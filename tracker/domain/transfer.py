@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -78,6 +79,17 @@ class NetTransfer:
     def owner(self) -> Owner:
         """The entity's address with the weakest label: what the transfer is known by."""
         return max(self.owners, key=lambda owner: owner.tier.rank)
+
+    def part_of_outflow(self, parties: Iterable[Party]) -> int:
+        """What of the entity's own outflow went to `parties`, in base units, the fee left out.
+
+        All of what they received where only the entity's coins were spent. Where other people's
+        inputs share the transaction nobody can say whose coin went where: each has its proportion.
+        """
+        left = -self.net - self.fee
+        paid = sum(party.amount or 0 for party in self.parties)
+        theirs = sum(party.amount or 0 for party in parties)
+        return left * theirs // paid if left > 0 and paid else 0
 
     @property
     def id(self) -> str:

@@ -67,6 +67,11 @@ class ClassifiedTransfer:
         ]
 
     @property
+    def sold(self) -> int:
+        """What of the holder's own coins went there, in base units."""
+        return self.transfer.part_of_outflow(self.venues)
+
+    @property
     def venue_names(self) -> list[str]:
         """Their names, each once, sorted."""
         return sorted({party.label.name for party in self.venues if party.label is not None})

@@ -66,12 +66,16 @@ def move_cursor(
 
 
 def set_final(session: Session, chain: str, height: int) -> None:
-    """Raise the final height of a chain; it never falls."""
+    """Raise the final height of a chain; it never falls. Coins followed to an end below it go."""
     session.execute(
         update(Cursor)
         .where(col(Cursor.chain) == chain, col(Cursor.final_height) < height)
         .values(final_height=height)
     )
+    for ended in (col(FollowedOutpoint.expires_height), col(FollowedOutpoint.spent_height)):
+        session.execute(
+            delete(FollowedOutpoint).where(col(FollowedOutpoint.chain) == chain, ended < height)
+        )
 
 
 def halt(session: Session, chain: str, why: str | None) -> None:
@@ -112,7 +116,12 @@ def write_movements(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["chain", "block_hash", "tx", "ref", "key", "asset"],
-            set_={"canonical": True},
+            set_={
+                "canonical": True,
+                # The wallet may have changed hands while the block was an orphan.
+                "entity_id": statement.excluded.entity_id,
+                "wallet_id": statement.excluded.wallet_id,
+            },
         ),
         rows,
     )
@@ -222,12 +231,16 @@ def unspent_outpoints(session: Session, chain: str, height: int) -> set[bytes]:
     return found
 
 
-def followed_count(session: Session, chain: str) -> int:
-    """How many coins are being followed."""
+def followed_count(session: Session, chain: str, height: int) -> int:
+    """How many coins are still followed at `height`."""
     return session.exec(
         select(func.count())
         .select_from(FollowedOutpoint)
-        .where(FollowedOutpoint.chain == chain, col(FollowedOutpoint.spent_hash).is_(None))
+        .where(
+            FollowedOutpoint.chain == chain,
+            col(FollowedOutpoint.spent_hash).is_(None),
+            FollowedOutpoint.expires_height >= height,
+        )
     ).one()
 
 

@@ -8,6 +8,8 @@ from tracker.db.chain import Transfer
 from tracker.domain.transfer import Party
 from tracker.ledger.effects import ClassifiedTransfer
 
+MAX_PARTIES = 50  # a payout may have thousands of outputs
+
 
 def party_json(party: Party) -> dict[str, Any]:
     """A counterparty as the contract shows it, and with the key by which labels are found again."""
@@ -38,7 +40,7 @@ def transfer_row(item: ClassifiedTransfer, block_hash: bytes) -> dict[str, Any]:
         "gross_out": net.gross_out,
         "fee": net.fee,
         "net": net.net,
-        "counterparties": [party_json(party) for party in net.parties[:50]],
+        "counterparties": [party_json(party) for party in _kept(net.parties)],
         "intent": str(belief.intent),
         "probability": belief.probability,
         "evidence": [piece.as_dict() for piece in belief.evidence],
@@ -46,6 +48,18 @@ def transfer_row(item: ClassifiedTransfer, block_hash: bytes) -> dict[str, Any]:
         "price_as_of": item.price_as_of,
         "canonical": True,
     }
+
+
+def _kept(parties: tuple[Party, ...]) -> tuple[Party, ...]:
+    """At most `MAX_PARTIES`, in order: those that are known, then the largest."""
+    if len(parties) <= MAX_PARTIES:
+        return parties
+
+    def weight(party: Party) -> tuple[bool, int]:
+        return party.label is None and party.holder is None, -(party.amount or 0)
+
+    kept = sorted(range(len(parties)), key=lambda place: weight(parties[place]))[:MAX_PARTIES]
+    return tuple(parties[place] for place in sorted(kept))
 
 
 def keys_in(row: Transfer) -> set[bytes]:

@@ -128,7 +128,11 @@ class BitcoinScan:
                 log.warning("block_refused", hash=found.hex(), error=str(error))
                 continue
             if block.parent != head.hash:
-                orphaned += self._follow_fork(self._local())
+                undone = self._follow_fork(self._local())
+                if not undone:
+                    # The source shares our newest block, yet its next one stands on another.
+                    self._pool.accuse(found, _unlinked(block, head))
+                orphaned += undone
                 head = self._local(1)[-1]
                 continue
             try:
@@ -189,7 +193,8 @@ class BitcoinScan:
                     value=CHAIN,
                     mend="the block is scanned again with the new set",
                 )
-            room = self._settings.follow_max_outpoints - ledger.followed_count(session, CHAIN)
+            followed = ledger.followed_count(session, CHAIN, block.height)
+            room = self._settings.follow_max_outpoints - followed
             reading = read_block(
                 session,
                 scanned,
@@ -211,7 +216,8 @@ class BitcoinScan:
             )
             for sweep in reading.sweeps:
                 ledger.believe(session, sweep.origin.id, sweep.belief)
-            told += forks.settle(session, block, news=self._news, now=now)
+            told += forks.settle(session, CHAIN, block, news=self._news, now=now)
+            told += chain_sales.close_quiet(session, CHAIN, block.time, news=self._news, now=now)
             final = block.height - FINAL_DEPTH + 1
             ledger.set_final(session, CHAIN, final)
             alerts.mark_final(session, CHAIN, final)
@@ -244,8 +250,11 @@ class BitcoinScan:
             )
             self._halt(error)
             raise error
+        if fork.hash == local[-1].hash:
+            return 0
         try:
             with self._database.transaction() as session:
+                registry.lock_watch_set(session, CHAIN)
                 hashes = roll_back(session, CHAIN, fork, now)
                 forks.suspend(session, CHAIN, hashes, news=self._news, now=now)
         except DeepForkError as error:
@@ -275,7 +284,7 @@ class BitcoinScan:
                 )
             blocks = ledger.recent_blocks(session, CHAIN, limit)
             if blocks:
-                return blocks
+                return blocks if len(blocks) == limit else [*_below(blocks[0]), *blocks]
             # Nothing was applied yet: the cursor stands on the parent of the first block.
             return [BlockRef(cursor.height, cursor.hash, b"", cursor.tip_advanced_at)]
 
@@ -289,3 +298,19 @@ class BitcoinScan:
             with self._database.transaction(snapshot=True) as session:
                 self._watch = load_watch(session, CHAIN, head.height, head.hash)
         return self._watch
+
+
+def _below(first: BlockRef) -> list[BlockRef]:
+    """The block under the first one applied: a fork may reach down to it, though it is not ours."""
+    if first.height == 0:
+        return []
+    return [BlockRef(first.height - 1, first.parent, b"", first.time)]
+
+
+def _unlinked(block: BlockRef, head: BlockRef) -> InvalidBlockError:
+    return InvalidBlockError(
+        "the header does not link to the block below it",
+        field=f"header at {block.height}",
+        value=block.parent.hex(),
+        mend=f"it should name {head.hash.hex()} as its parent",
+    )

@@ -13,7 +13,7 @@ from tracker.chains.bitcoin.block import BlockScan
 from tracker.db.chain import FollowedOutpoint, Transfer
 from tracker.detection.chain_sales import SeenSale
 from tracker.domain.chain import BlockRef
-from tracker.domain.entity import Kind, Tier
+from tracker.domain.entity import Tier
 from tracker.domain.intent import SALE_VENUES, Classification, Intent, classify, swept
 from tracker.domain.match import Coin, Match, ScannedTx, match, outpoint_of
 from tracker.domain.netting import keys_of, net
@@ -69,10 +69,8 @@ class BlockReading:
                 entity_id=item.transfer.owners[0].entity_id,
                 asset=item.transfer.asset,
                 belief=item.belief,
-                amount=sum(party.amount or 0 for party in item.venues),
-                value_usd=value_usd(
-                    sum(party.amount or 0 for party in item.venues), self.price_usd
-                ),
+                amount=item.sold,
+                value_usd=value_usd(item.sold, self.price_usd),
                 tiers=item.tiers,
                 venue=", ".join(item.venue_names),
                 venue_key=item.venues[0].key or b"",
@@ -271,27 +269,37 @@ def _sweeps(
                 by_transfer.setdefault(coin.transfer_id, []).append(coin)
         for transfer_id, swept_coins in sorted(by_transfer.items()):
             origin = holdings.transfer_by_id(session, transfer_id)
-            entity = registry.entities_by_id(session, [swept_coins[0].entity_id])
-            if origin is None or not entity:
-                continue
-            amount = sum(coin.amount for coin in swept_coins)
-            out = sum(int(party["amount"] or 0) for party in origin.counterparties) or amount
-            kind = entity[swept_coins[0].entity_id].kind
+            owners = [] if origin is None else _owners_now(session, origin)
+            if origin is None or not owners:
+                continue  # the wallet was removed meanwhile, or its holder switched off
+            moved = sum(coin.amount for coin in swept_coins)
+            # Of mixed coins each has its proportion of what the venue got.
+            amount = moved * to_venues // paid
+            out = -origin.net - origin.fee
             found.append(
                 Sweep(
                     tx=tx.txid,
                     origin=origin,
                     belief=swept(
-                        Kind(kind),
+                        owners[0].entity_kind,
                         label,
                         options.address_of(largest.script),
-                        share=min(1.0, amount / out),
+                        share=min(1.0, amount / out) if out > 0 else 1.0,
                         blocks=block.height - origin.height,
                     ),
                     amount=amount,
                     venue=label,
                     venue_key=largest.script,
-                    tiers=holdings.tiers_of(session, origin),
+                    tiers=tuple(owner.tier for owner in owners),
                 )
             )
     return tuple(found)
+
+
+def _owners_now(session: Session, origin: Transfer) -> list[Owner]:
+    """The entity's watched addresses of a stored transfer, as they are known now."""
+    found = owners_for(session, origin.chain, holdings.keys_moved(session, origin))
+    return sorted(
+        (owner for owner in found.values() if owner.entity_id == origin.entity_id),
+        key=lambda owner: (owner.tier.rank, owner.wallet_id),
+    )

@@ -9,7 +9,6 @@ from sqlmodel import Session, col, select
 
 from tracker.db.chain import Balance, Movement, Transfer
 from tracker.db.registry import Wallet
-from tracker.domain.entity import Tier
 
 
 def _held_now() -> ColumnElement[bool]:
@@ -82,23 +81,9 @@ def keys_moved(session: Session, transfer: Transfer) -> set[bytes]:
         session.exec(
             select(Movement.key).where(
                 Movement.chain == transfer.chain,
+                Movement.block_hash == transfer.block_hash,
                 Movement.tx == transfer.tx,
                 Movement.entity_id == transfer.entity_id,
             )
         )
     )
-
-
-def tiers_of(session: Session, transfer: Transfer) -> tuple[Tier, ...]:
-    """The label tiers of the entity's own addresses in a transfer."""
-    rows = session.exec(
-        select(Wallet.tier)
-        .join(Movement, col(Movement.wallet_id) == col(Wallet.id))
-        .where(
-            Movement.chain == transfer.chain,
-            Movement.tx == transfer.tx,
-            Movement.entity_id == transfer.entity_id,
-        )
-        .distinct()
-    )
-    return tuple(sorted((Tier(tier) for tier in rows), key=lambda tier: tier.rank))
