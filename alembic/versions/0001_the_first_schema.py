@@ -543,6 +543,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("cursor"),
         sa.UniqueConstraint("id"),
     )
+    op.create_index("event_alert", "event", ["alert_id", "seq"], unique=False)
     op.create_index(
         "event_unpublished",
         "event",
@@ -650,6 +651,7 @@ def downgrade() -> None:
     op.drop_index(
         "event_unpublished", table_name="event", postgresql_where=sa.text("cursor is null")
     )
+    op.drop_index("event_alert", table_name="event")
     op.drop_table("event")
     op.drop_index(op.f("ix_balance_entity_id"), table_name="balance")
     op.drop_table("balance")

@@ -17,7 +17,10 @@ class Event(SQLModel, table=True):
     """
 
     __tablename__ = "event"
-    __table_args__ = (Index("event_unpublished", "seq", postgresql_where=text("cursor is null")),)
+    __table_args__ = (
+        Index("event_alert", "alert_id", "seq"),
+        Index("event_unpublished", "seq", postgresql_where=text("cursor is null")),
+    )
 
     seq: int | None = Field(
         default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True)
