@@ -40,7 +40,7 @@ class Fleet:
         self.environment |= {
             "TRACKER_DATA_DIR": str(folder / "data"),
             "TRACKER_PORT": str(self.port),
-            "TRACKER_CONFIG": str(folder / "no-settings-file.toml"),
+            "TRACKER_CONFIG": "",
             "TRACKER_LIVE_QUOTES": "false",
             "TRACKER_BITCOIN_POLL_SECONDS": "1",
             **settings,

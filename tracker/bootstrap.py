@@ -20,6 +20,7 @@ from tracker.detection.withdraw import withdraw
 from tracker.domain.entity import Role
 from tracker.doorbell import CeleryDoorbell, Doorbell, Silent
 from tracker.errors import ConfigError
+from tracker.facts import repository as facts
 from tracker.facts.sync import sync_facts
 from tracker.log import get_logger
 from tracker.operations import repository as operations
@@ -155,9 +156,13 @@ class Services:
     def evaluate_disclosures(self) -> int:
         """Bring every alert that rests on disclosures in line; returns how many changed."""
         with self.database.transaction() as session:
-            entities = registry.list_entities(session, role=Role.HOLDER)
+            reported = facts.entities_with_disclosures(session)
+            holders = registry.list_entities(session, role=Role.HOLDER)
         changed = 0
-        for entity in entities:
+        # A transaction each: the alerts of one holder never wait for the disclosures of another.
+        for entity in holders:
+            if entity.id not in reported:
+                continue
             with self.database.transaction() as session:
                 changed += disclosed_sales.evaluate(
                     session, entity, news=self.news, now=self.clock()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from deploy.facts.files import Cells, read_csv
+from tracker.chains import address as addresses
 from tracker.domain.entity import Tier
 
 # Business Source License: its rows may not be shipped.
@@ -65,7 +66,10 @@ def wallets(data: Path) -> list[Cells]:
     """The wallets that may be shipped, by entity, chain and address."""
     made = [
         {name: row[name] for name in ("entity", "chain", "address", "role", "source", "note")}
-        | {"tier": wallet_tier(row["confidence"], row["source"])}
+        | {
+            "tier": wallet_tier(row["confidence"], row["source"]),
+            "script": script(row["chain"], row["address"]),
+        }
         for row in _kept(data, "wallets")
         if row["role"] != _AT_A_VENUE
     ]
@@ -83,7 +87,12 @@ def counterparties(data: Path) -> list[Cells]:
         if row["role"] == _AT_A_VENUE and (row["chain"], row["address"]) not in known
     ]
     made = [
-        row | {"entity": venue_of(row["name"], row["category"]), "tier": label_tier(row["source"])}
+        row
+        | {
+            "entity": venue_of(row["name"], row["category"]),
+            "tier": label_tier(row["source"]),
+            "script": script(row["chain"], row["address"]),
+        }
         for row in found
     ]
     return sorted(made, key=lambda row: (row["chain"], row["address"], row["name"]))
@@ -92,6 +101,18 @@ def counterparties(data: Path) -> list[Cells]:
 def _kept(data: Path, name: str) -> list[Cells]:
     rows = read_csv(data / "registry" / f"{name}.csv")
     return [row for row in rows if LEFT_OUT not in row["source"]]
+
+
+def script(chain: str, address: str) -> str:
+    """The script of a Bitcoin address in hexadecimal; nothing for one of Ethereum.
+
+    Raises `AddressError` for an address that is not valid, and `ValueError` for one that is not
+    written in the canonical way, which the package takes as it stands.
+    """
+    parsed = addresses.parse(chain, address)
+    if parsed.address != address:
+        raise ValueError(f"{address} is written {parsed.address}")
+    return parsed.key.hex() if chain == addresses.BITCOIN else ""
 
 
 def wallet_tier(confidence: str, source: str) -> Tier:

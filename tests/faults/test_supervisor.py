@@ -143,7 +143,7 @@ def test_it_gets_ready_serves_and_stops_with_nothing_left(launch: Callable[..., 
         time.sleep(0.1)
     said = up.said()
     assert hopeless in said
-    assert "source a source: unreachable (no route to host)" in said
+    assert "source a source: unreachable (no route to host; next try 00:00:00 UTC)" in said
     assert f"key for writes: in {up.data / 'admin.key'}" in said
 
     assert up.stop(signal.SIGINT) == 0
@@ -199,6 +199,10 @@ def test_a_signal_during_the_start_stops_it_cleanly(launch: Callable[..., Up]) -
     _until((up.data / "run" / "pids" / "postgres.json").exists)
     assert up.stop() == 0
     assert up.left_running() == []
+    said = up.said().splitlines()
+    assert said[0] == f"first start: making the database in {up.data}"
+    assert said[-2:] == ["stopping, workers first", "stopped; the data stays"]
+    assert not [line for line in said if line.endswith(": stopped")]
 
 
 def test_two_installations_run_side_by_side(launch: Callable[..., Up]) -> None:

@@ -32,7 +32,8 @@ def fleet(settings: Settings, folder: DataFolder, urls: ServerUrls) -> tuple[Chi
     return (
         Child(
             name="api",
-            argv=(*python, "tracker.cli.main", "api"),
+            # It imports while the servers start, and listens when they and the facts are there.
+            argv=(*python, "tracker.cli.main", "api", "--after", str(settings.servers_file)),
             environment=environment,
             stop=((signal.SIGTERM, 4.0),),
         ),

@@ -88,7 +88,7 @@ def _sources(body: bytes) -> tuple[SourceHealth, ...]:
             name=_plain(str(item["name"])),
             state=_plain(str(item["state"])),
             height=None if item.get("height") is None else int(item["height"]),
-            last_error=_optional(item.get("last_error")),
+            last_error=_sentence(item.get("last_error")),
             next_try=_optional(item.get("next_try")),
         )
         for item in json.loads(body)["items"]
@@ -97,6 +97,11 @@ def _sources(body: bytes) -> tuple[SourceHealth, ...]:
 
 def _optional(value: object) -> str | None:
     return None if value is None else _plain(str(value))
+
+
+def _sentence(error: object) -> str | None:
+    """An error without its field, value and mend, which `tracker sources` shows in full."""
+    return None if error is None else _plain(str(error).partition("; field: ")[0])
 
 
 def _plain(text: str) -> str:

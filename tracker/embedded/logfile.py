@@ -30,7 +30,7 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES) -> bool:
         return False
     part = path.with_name(path.name + ".part")
     try:
-        _copy_end(path, size - max_bytes, part)
+        _copy_part(path, size - max_bytes, max_bytes, part)
         part.replace(path.with_name(path.name + ".1"))
         note = b""
     except OSError as error:
@@ -43,12 +43,14 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES) -> bool:
     return True
 
 
-def _copy_end(path: Path, start: int, part: Path) -> None:
+def _copy_part(path: Path, start: int, left: int, part: Path) -> None:
+    """Copy `left` bytes from `start`: the child goes on writing, so the end of file moves."""
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with path.open("rb") as source, os.fdopen(descriptor, "wb") as target:
         source.seek(start)
-        while chunk := source.read(_CHUNK):
+        while chunk := source.read(min(_CHUNK, left)):
             target.write(chunk)
+            left -= len(chunk)
 
 
 def tail(path: Path, max_bytes: int = 2000) -> str:

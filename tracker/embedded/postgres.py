@@ -53,10 +53,9 @@ class Postgres:
         )
 
     def prepare(self) -> None:
-        """Make the cluster where there is none (UTF-8, C locale, data checksums).
+        """Settle the password, and so the address, and check the cluster that is there.
 
-        Raises `EmbeddedError` where a cluster of another major version is there, its password is
-        lost, or `initdb` fails.
+        Raises `EmbeddedError` where it is of another major version or its password is lost.
         """
         data = self._folder.postgres
         password_file = self._folder.root / "postgres.password"
@@ -69,8 +68,14 @@ class Postgres:
                 mend="put it back from a copy of the data folder",
             )
         self._password = secret(password_file)
-        if not data.exists():
-            self._make_cluster(data)
+
+    def make_cluster(self) -> None:
+        """Make the cluster where there is none (UTF-8, C locale, data checksums).
+
+        Raises `EmbeddedError` where `initdb` fails.
+        """
+        if not self._folder.postgres.exists():
+            self._make_cluster(self._folder.postgres)
 
     def child(self) -> Child:
         """The server's process; SIGINT is its fast stop, while SIGTERM waits for idle clients."""

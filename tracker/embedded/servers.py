@@ -72,15 +72,16 @@ class EmbeddedServers:
         """Who holds the folder, for people."""
         return self._lock.holder()
 
-    def start(self) -> ServerUrls:
+    def start(self, addressed: Callable[[ServerUrls], None] | None = None) -> ServerUrls:
         """Start the servers, wait until they answer, and return the addresses to use.
 
-        Raises `EmbeddedError`; then nothing is left running.
+        `addressed` is called with the addresses as soon as they are settled, before anything
+        answers there. Raises `EmbeddedError`; then no server is left running.
         """
         if not self._claimed:
             self.claim("embedded servers")
         try:
-            return self._start()
+            return self._start(addressed or (lambda _: None))
         except BaseException:
             self.stop()
             raise
@@ -106,23 +107,29 @@ class EmbeddedServers:
     ) -> None:
         self.stop()
 
-    def _start(self) -> ServerUrls:
+    def _start(self, addressed: Callable[[ServerUrls], None]) -> ServerUrls:
         urls = self._own
         if urls.database_url and not self._with_valkey:
+            addressed(urls)
             return urls
         self._sockets = place = sockets.make(self.folder)
         installed = programs.install(self.folder)
-        waits: list[tuple[Supervised, Callable[[Callable[[], bool]], None]]] = []
-        if self._with_valkey:
-            valkey = Valkey(self.folder, installed, place)
+        valkey = Valkey(self.folder, installed, place) if self._with_valkey else None
+        postgres = None
+        if valkey is not None:
             valkey.prepare()
-            waits.append((self._run(valkey), valkey.wait_ready))
             urls = ServerUrls(urls.database_url, valkey.url)
         if not urls.database_url:
             postgres = Postgres(self.folder, installed, place, durable=self._durable)
             postgres.prepare()
-            waits.append((self._run(postgres), postgres.wait_ready))
             urls = ServerUrls(postgres.url, urls.redis_url)
+        addressed(urls)
+        waits: list[tuple[Supervised, Callable[[Callable[[], bool]], None]]] = []
+        if valkey is not None:
+            waits.append((self._run(valkey), valkey.wait_ready))
+        if postgres is not None:
+            postgres.make_cluster()
+            waits.append((self._run(postgres), postgres.wait_ready))
         for supervised, wait_ready in waits:
             wait_ready(supervised.alive)
         return urls

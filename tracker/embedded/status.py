@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -73,6 +74,8 @@ class LineDisplay:
     def show(self, status: Status) -> None:
         """Print a line for each child and source whose state is not the one printed last."""
         for one in status.children:
+            if one.phase == "waiting":
+                continue  # not begun: nothing has changed
             self._changed("child", one.name, one.phase, _child_line(one))
         for source in status.health.sources or ():
             self._changed("source", source.name, source.state, _source_line(source))
@@ -99,7 +102,7 @@ class LiveDisplay:
     """A region at the foot of the terminal, redrawn in place; lines said scroll above it."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def say(self, event: str, text: str) -> None:
         """Print one line above the region."""
@@ -129,16 +132,15 @@ def _child_line(one: ChildState) -> str:
 
 
 def _source_line(source: SourceHealth) -> str:
-    line = f"source {source.name}: {source.state}"
-    return line if source.last_error is None else f"{line} ({source.last_error})"
+    detail = _source_detail(source)
+    return f"source {source.name}: {source.state}" + (f" ({detail})" if detail else "")
 
 
 def _region(status: Status) -> Group:
     head = Table.grid(padding=(0, 2))
     head.add_row(Text("page and API", _DIM), Text(status.address, "bold"))
     head.add_row(Text("key for writes", _DIM), Text(f"in {status.key_file}"))
-    ready = Text("yes", _GOOD) if status.health.ready else Text("starting", _WARN)
-    head.add_row(Text("ready", _DIM), ready)
+    head.add_row(Text("now", _DIM), _doing(status))
     table = Table(box=None, padding=(0, 2), header_style=_DIM)
     for title in ("what", "state", "block", "detail"):
         table.add_column(title, overflow="fold")
@@ -151,16 +153,39 @@ def _region(status: Status) -> Group:
             Text(source.name), _coloured(source.state), height, Text(_source_detail(source), _DIM)
         )
     foot = Text("Ctrl-C stops it; a second start goes on from there.", _DIM)
-    if status.health.ready and status.health.reason is not None:
-        foot = Text(f"sources: {status.health.reason}", _WARN)
     return Group(head, Text(), table, Text(), foot)
+
+
+def _doing(status: Status) -> Text:
+    """What the installation is at, in one line."""
+    health = status.health
+    if not health.ready:
+        return Text("starting the API", _WARN)
+    if any(one.phase == "waiting" for one in status.children):
+        return Text("the page is there; the workers start", _WARN)
+    if health.sources is None:
+        return Text(f"ready; the sources are not known: {health.reason}", _WARN)
+    if not health.sources:
+        return Text("ready; asking the sources for the first time", _GOOD)
+    answering = [source for source in health.sources if source.state in ("ok", "lagging")]
+    if not answering:
+        return Text("ready; no source answers: serving what is stored, with its dates", _WARN)
+    return Text(f"ready; {len(answering)} of {len(health.sources)} sources answer", _GOOD)
 
 
 def _source_detail(source: SourceHealth) -> str:
     parts = [source.last_error] if source.last_error else []
     if source.next_try:
-        parts.append(f"next try {source.next_try}")
+        parts.append(f"next try {_clock(source.next_try)}")
     return "; ".join(parts)
+
+
+def _clock(instant: str) -> str:
+    """The time of day of an ISO instant, as people read it beside a running clock."""
+    try:
+        return datetime.fromisoformat(instant).astimezone(UTC).strftime("%H:%M:%S UTC")
+    except ValueError:
+        return instant
 
 
 def _coloured(state: str) -> Text:

@@ -14,7 +14,7 @@ from tracker.embedded.child import Child, forget, kill_session, spawn
 from tracker.embedded.folder import DataFolder
 from tracker.embedded.restarts import FAST_DEATH_SECONDS, Restarts
 
-Phase = Literal["up", "restarting", "failing", "stopped"]
+Phase = Literal["waiting", "up", "restarting", "failing", "stopped"]
 _LOOK_SECONDS = 0.02
 
 
@@ -41,6 +41,7 @@ class Supervised:
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._wanted = False
+        self._dismissed = False
         self._started_at = 0.0
         self._next_start = 0.0
         self._record = Restarts()
@@ -86,6 +87,7 @@ class Supervised:
     def dismiss(self) -> None:
         """From now on the child is not wanted: no `tick` starts it again."""
         self._wanted = False
+        self._dismissed = True
 
     def signal(self, stage: int) -> float:
         """Send the signal of `stage` (SIGKILL past the last); return the seconds it is given."""
@@ -108,8 +110,10 @@ class Supervised:
         forget(self.child, self._folder)
 
     def _phase(self) -> Phase:
-        if not self._wanted:
+        if self._dismissed:
             return "stopped"
+        if not self._wanted:
+            return "waiting"
         young = self._clock() - self._started_at < FAST_DEATH_SECONDS
         if self._record.failing and (self._process is None or young):
             return "failing"

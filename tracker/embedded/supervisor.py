@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import socket
@@ -53,40 +54,65 @@ def run(
     stop = threading.Event()
     with _stop_signals(stop):
         reaped = servers.claim(f"tracker up on port {settings.port}")
+        crew: list[Supervised] = []
+
+        def begin(urls: ServerUrls) -> None:
+            wired = _wired(settings, urls)
+            crew.extend(
+                Supervised(child, servers.folder) for child in children(wired, servers.folder, urls)
+            )
+            # The API takes longest to import: it does so while the servers start.
+            crew[0].start()
+
         try:
             if reaped:
                 shown.say("reaped", f"stopped what a crash left running: {', '.join(reaped)}")
             check_port(settings.host, settings.port)
-            urls = servers.start()
-            wired = settings.model_copy(
-                update={"database_url": urls.database_url, "redis_url": urls.redis_url}
-            )
-            (prepare or prepare_database)(wired)
-            fleet_children = [
-                Supervised(child, servers.folder) for child in children(wired, servers.folder, urls)
-            ]
+            # Left by a crash, it would tell the API that the servers are there.
+            settings.servers_file.unlink(missing_ok=True)
+            shown.say("starting", _greeting(settings, servers))
+            urls = servers.start(begin)
+            wired = _wired(settings, urls)
+            if not stop.is_set():
+                (prepare or prepare_database)(wired)
             probe = HealthProbe(wired)
             write_servers_file(wired.servers_file, urls, api=probe.address, pid=os.getpid())
-            try:
-                with shown:
-                    _watch(stop, fleet_children, servers.supervised, probe, wired, shown)
-                    shown.say("stopping", "stopping, workers first")
-            finally:
-                stop_all(fleet_children)
-                wired.servers_file.unlink(missing_ok=True)
+            with shown:
+                _watch(stop, crew, servers.supervised, probe, wired, shown)
+                shown.say("stopping", "stopping, workers first")
         finally:
+            stop_all(crew)
+            settings.servers_file.unlink(missing_ok=True)
             servers.stop()
-    shown.say("stopped", "stopped")
+    shown.say("stopped", "stopped; the data stays")
     return 0
+
+
+def _wired(settings: Settings, urls: ServerUrls) -> Settings:
+    return settings.model_copy(
+        update={"database_url": urls.database_url, "redis_url": urls.redis_url}
+    )
+
+
+def _greeting(settings: Settings, servers: EmbeddedServers) -> str:
+    folder = servers.folder
+    if settings.database_url or folder.postgres.exists():
+        return f"starting; data in {folder.root}"
+    return f"first start: making the database in {folder.root}"
 
 
 def prepare_database(settings: Settings) -> None:
     """Bring the database to the newest schema and take the first-start step."""
-    from tracker import bootstrap
-    from tracker.db import migrate
+    # Modules and tens of thousands of rows make no garbage that is worth looking for.
+    gc.disable()
+    try:
+        from tracker import bootstrap
+        from tracker.db import migrate
 
-    migrate.upgrade(settings.database_url)
-    bootstrap.first_start(settings)
+        migrate.upgrade(settings.database_url)
+        bootstrap.first_start(settings)
+    finally:
+        gc.enable()
 
 
 def check_port(host: str, port: int) -> None:
@@ -121,23 +147,18 @@ def _watch(
     settings: Settings,
     shown: Display,
 ) -> None:
-    """Start the fleet and keep everything running until `stop` is set."""
-    running = [*servers]
-    waiting = [*fleet_children]
+    """Start the rest of the fleet and keep everything running until `stop` is set."""
+    running = [*servers, *fleet_children[:1]]
+    waiting = [*fleet_children[1:]]
     health, was_ready, next_look = Health(False, None, None), False, 0.0
-
-    def begin(count: int) -> None:
-        for child in waiting[:count]:
-            child.start()
-        running.extend(waiting[:count])
-        del waiting[:count]
-
     # Two cores import one program faster than five: the first child, the API, answers first.
-    begin(1)
     head_start = time.monotonic() + _HEAD_START_SECONDS
     while not stop.wait(_TICK_SECONDS):
-        if health.ready or time.monotonic() > head_start:
-            begin(len(waiting))
+        if waiting and (health.ready or time.monotonic() > head_start):
+            for child in waiting:
+                child.start()
+            running += waiting
+            waiting.clear()
         for child in running:
             child.tick()
         if time.monotonic() >= next_look:

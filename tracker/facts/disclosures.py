@@ -29,6 +29,7 @@ _REQUIRED = ("as_of", "asset", "kind", "source")
 _EARLIEST = date(2009, 1, 3)
 _MAX_TEXT = 2000
 _MAX_NUMBER = Decimal(10) ** 15
+_LEAST_DIGIT = -30  # as a power of ten; the database refuses exponents far below
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,9 @@ def _check(new: NewDisclosure, now: datetime) -> None:
         ("cost_usd", new.cost_usd),
         ("average_price_usd", new.average_price_usd),
     ):
-        if number is not None and not (number.is_finite() and 0 <= number <= _MAX_NUMBER):
+        if number is not None and not (
+            number.is_finite() and 0 <= number <= _MAX_NUMBER and number.adjusted() >= _LEAST_DIGIT
+        ):
             raise InputError(
                 "a number that cannot be",
                 field=name,
@@ -207,16 +210,16 @@ def _instant(cells: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(cells[name])
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InputError(
-            "not a time with its zone",
-            field=name,
-            value=cells[name],
-            mend="write 2026-02-05T21:00:00Z",
-        )
-    return found.astimezone(UTC)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # the one error below says what is wanted, whichever part was wrong
+    raise InputError(
+        "not a time with its zone",
+        field=name,
+        value=cells[name],
+        mend="write 2026-02-05T21:00:00Z",
+    )
 
 
 def _decimal(cells: Mapping[str, str], name: str) -> Decimal | None:

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, update
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import ColumnElement, case, delete, func, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from tracker.db.copying import copy_rows
 from tracker.db.facts import Capital, CorporateAction, Disclosure, Price
 
 # How near to the entity's own words a row is, best first; unknown words come last.
@@ -32,6 +33,11 @@ def disclosures_of(
         .order_by(col(Disclosure.as_of).desc(), col(Disclosure.asset), col(Disclosure.id))
     )
     return list(session.exec(query))
+
+
+def entities_with_disclosures(session: Session) -> set[int]:
+    """Ids of the entities that ever reported anything, in what is believed now or was before."""
+    return set(session.exec(select(Disclosure.entity_id).distinct()))
 
 
 def totals(
@@ -81,6 +87,22 @@ def latest_totals(
     for row in session.exec(query):
         found.setdefault(row.entity_id, {})[row.asset] = row
     return found
+
+
+def count_totals(session: Session, entity_ids: Collection[int]) -> dict[int, int]:
+    """How many totals of measure `total` each entity is believed to have stated, by entity id."""
+    query = (
+        select(col(Disclosure.entity_id), func.count())
+        .where(
+            Disclosure.kind == "total",
+            Disclosure.measure == "total",
+            col(Disclosure.amount).is_not(None),
+            *_believed(Disclosure, None),
+            *_of(Disclosure, entity_ids),
+        )
+        .group_by(col(Disclosure.entity_id))
+    )
+    return dict(session.exec(query).all())
 
 
 def disclosed_at(session: Session, entity_id: int, asset: str, day: date) -> Disclosure | None:
@@ -164,9 +186,8 @@ def open_rows(session: Session, table: type[Any]) -> list[Any]:
 
 
 def insert_rows(session: Session, table: type[Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows in bulk."""
-    if rows:
-        session.execute(insert(table), rows)
+    """Insert rows in bulk; every row gives the same columns."""
+    copy_rows(session, table, rows)
 
 
 def close_rows(session: Session, table: Fact, ids: Collection[int], now: datetime) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlmodel import Session
@@ -44,6 +45,7 @@ class _Tally:
     unchanged: int = 0
 
 
+@lru_cache(maxsize=10_000)
 def end_of_day(day: date) -> datetime:
     """The instant at which a daily close is taken to be known: 23:59:59 UTC of its day.
 
@@ -253,8 +255,11 @@ def _sync_prices(
     known = prices.price_keys(session, kind)
     new: list[Record] = []
     for row in rows:
-        if (row["subject"], row["at"], row["source"]) in known:
+        key = (row["subject"], row["at"], row["source"])
+        if key in known:
             tally.unchanged += 1
         else:
+            known.add(key)
             new.append(row | {"kind": kind, "recorded_at": now})
-    tally.added += prices.add_prices(session, new)
+    prices.add_prices(session, new)
+    tally.added += len(new)

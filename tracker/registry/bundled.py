@@ -3,6 +3,9 @@
 docs/facts.md says where each row comes from, under which licence, and what was left out.
 Where one address is both a wallet and a counterparty, the wallet says whose coins they are and
 the counterparty's name stays as evidence.
+
+An address of Bitcoin comes with its script: every start would otherwise decode thousands of
+addresses. Whoever makes the tables derives it, after the checksum; a test derives it again.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ ENTITY_COLUMNS = (
     "slug", "name", "kind", "role", "treasury_class", "country", "ticker", "exchange_mic",
     "currency", "cik", "website", "enabled", "source", "note",
 )  # fmt: skip
-WALLET_COLUMNS = ("entity", "chain", "address", "role", "tier", "source", "note")
-COUNTERPARTY_COLUMNS = ("chain", "address", "name", "category", "entity", "tier", "source")
+WALLET_COLUMNS = ("entity", "chain", "address", "role", "tier", "source", "note", "script")
+COUNTERPARTY_COLUMNS = (
+    "chain", "address", "name", "category", "entity", "tier", "source", "script",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,11 @@ class BundledEntity:
 
 @dataclass(frozen=True, slots=True)
 class BundledWallet:
-    """An address of the entity with slug `entity`; `role` as in docs/facts.md."""
+    """An address of the entity with slug `entity`; `role` as in docs/facts.md.
+
+    `key` is what a scan matches, and `address` the canonical text where it is given; without it
+    both are still to be derived.
+    """
 
     entity: str
     chain: str
@@ -65,11 +74,15 @@ class BundledWallet:
     tier: Tier
     source: str
     note: str | None
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BundledCounterparty:
-    """What an address is known as. `entity` is the slug of the venue that is named, if any."""
+    """What an address is known as. `entity` is the slug of the venue that is named, if any.
+
+    `key` as in `BundledWallet`.
+    """
 
     chain: str
     address: str
@@ -78,6 +91,7 @@ class BundledCounterparty:
     entity: str | None
     tier: Tier
     source: str
+    key: bytes | None = None
 
 
 def entities(folder: Traversable = FOLDER) -> Iterator[BundledEntity]:
@@ -97,6 +111,7 @@ def wallets(folder: Traversable = FOLDER) -> Iterator[BundledWallet]:
             tier=row.member("tier", Tier),
             source=row.text("source"),
             note=row.optional("note"),
+            key=_key(row),
         )
 
 
@@ -111,7 +126,17 @@ def counterparties(folder: Traversable = FOLDER) -> Iterator[BundledCounterparty
             entity=row.optional("entity"),
             tier=row.member("tier", Tier),
             source=row.text("source"),
+            key=_key(row),
         )
+
+
+def _key(row: Row) -> bytes:
+    """The script of a Bitcoin address; of an Ethereum address, which is hexadecimal, itself."""
+    if row.cells["chain"] == "bitcoin":
+        return row.hexadecimal("script")
+    if row.cells["script"]:
+        row.fail("script", "an address of Ethereum has none")
+    return row.hexadecimal("address", prefix="0x")
 
 
 def _entity(row: Row) -> BundledEntity:

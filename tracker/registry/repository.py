@@ -23,6 +23,8 @@ from tracker.errors import NotFoundError
 # Any constant serves: two synchronisations at once would each miss what the other writes.
 _SYNC_LOCK = 0x7265_6769_7374
 _STREAM_ROWS = 10_000
+# Rows that leave other columns null go in one statement, not in one each.
+_ALIKE = {"render_nulls": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,9 @@ def insert_entities(session: Session, rows: Sequence[dict[str, Any]]) -> set[str
     if not rows:
         return set()
     query = insert(Entity).on_conflict_do_nothing(index_elements=["slug"])
-    return set(session.scalars(query.returning(col(Entity.slug)), list(rows)))
+    return set(
+        session.scalars(query.returning(col(Entity.slug)), list(rows), execution_options=_ALIKE)
+    )
 
 
 def save_entity(session: Session, entity: Entity) -> None:
@@ -198,7 +202,9 @@ def insert_wallets(session: Session, rows: Sequence[dict[str, Any]]) -> set[tupl
     query = insert(Wallet).on_conflict_do_nothing(
         index_elements=["chain", "key"], index_where=text("closed_at is null")
     )
-    returned = session.execute(query.returning(col(Wallet.chain), col(Wallet.key)), list(rows))
+    returned = session.execute(
+        query.returning(col(Wallet.chain), col(Wallet.key)), list(rows), execution_options=_ALIKE
+    )
     return {(chain, key) for chain, key in returned}
 
 

@@ -176,7 +176,7 @@ def _wallet_rows(facts: Bundle, entities: Mapping[str, Entity]) -> Iterator[Wall
     for row in sorted(facts.wallets, key=lambda each: (each.tier.rank, each.entity)):
         entity = entities[_named(row, known).slug]
         if known[row.entity].role == entity.role == Role.HOLDER and entity.id is not None:
-            parsed = addresses.parse(row.chain, row.address, wallet=True)
+            parsed = _parsed(row, wallet=True)
             yield WalletRow(
                 entity_id=entity.id,
                 chain=parsed.chain,
@@ -230,7 +230,7 @@ def _named(
 def _label(
     row: BundledWallet | BundledCounterparty, name: str, category: Category, entity: Entity | None
 ) -> LabelRow:
-    parsed = addresses.parse(row.chain, row.address)
+    parsed = _parsed(row)
     return LabelRow(
         chain=parsed.chain,
         address=parsed.address,
@@ -242,3 +242,12 @@ def _label(
         vendor=row.tier is Tier.VENDOR,
         source=row.source,
     )
+
+
+def _parsed(
+    row: BundledWallet | BundledCounterparty, *, wallet: bool = False
+) -> addresses.ParsedAddress:
+    """The row's address, derived only where the bundle does not carry its key."""
+    if row.key is None:
+        return addresses.parse(row.chain, row.address, wallet=wallet)
+    return addresses.ParsedAddress(row.chain, row.address, row.key)

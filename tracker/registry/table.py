@@ -63,7 +63,10 @@ class Row:
 
     def member(self, field: str, kind: type[E]) -> E:
         """A cell that is a value of the enumeration `kind`."""
-        return kind(self.choice(field, [str(member) for member in kind]))
+        try:
+            return kind(self.cells[field])
+        except ValueError:
+            self.fail(field, f"not one of {', '.join(sorted(kind))}")
 
     def flag(self, field: str) -> bool:
         """`true` or `false`."""
@@ -110,6 +113,16 @@ class Row:
         if value == 0:
             self.fail(field, "not above 0")
         return value
+
+    def hexadecimal(self, field: str, prefix: str = "") -> bytes:
+        """Bytes in hexadecimal, after `prefix`."""
+        value = self.text(field)
+        if not value.startswith(prefix):
+            self.fail(field, f"it does not begin with {prefix}")
+        try:
+            return bytes.fromhex(value[len(prefix) :])
+        except ValueError:
+            self.fail(field, "not hexadecimal")
 
     def ratio(self, field: str) -> Fraction:
         """A fraction above 0 written `10/1`."""

@@ -6,30 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, func, text
+from sqlalchemy import func, text
 from sqlalchemy import select as select_columns
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlmodel import Session, col
 
+from tracker.db.copying import copy_rows
 from tracker.db.facts import Price
 from tracker.domain.money import Money
 from tracker.domain.quote import Quote, QuoteState
-
-_BATCH = 5000
-
-# One statement a batch: a row each would cost the first start some seconds.
-_SENT = {
-    "kind": "text", "subject": "text", "at": "timestamptz", "value": "numeric",
-    "currency": "text", "basis_date": "date", "state": "text", "source": "text",
-    "recorded_at": "timestamptz",
-}  # fmt: skip
-_ADD_PRICES = text(
-    f"insert into price ({', '.join(_SENT)}) select * from unnest("  # noqa: S608 - fixed names
-    + ", ".join(f"cast(:{name} as {kind}[])" for name, kind in _SENT.items())
-    + ") on conflict do nothing"
-)
 
 _POINT = (
     col(Price.kind), col(Price.subject), col(Price.at), col(Price.value), col(Price.currency),
@@ -145,16 +132,9 @@ def record_price(session: Session, kind: str, quote: Quote, now: datetime) -> bo
     return recorded_at == now
 
 
-def add_prices(session: Session, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Store prices in bulk, leaving those that are known already; how many were new."""
-    added = 0
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        result = session.execute(
-            _ADD_PRICES, {name: [row[name] for row in batch] for name in _SENT}
-        )
-        added += cast("CursorResult[Any]", result).rowcount
-    return added
+def add_prices(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store prices in bulk: none of them may be known already, see `price_keys`."""
+    copy_rows(session, Price, rows)
 
 
 def price_keys(session: Session, kind: str) -> set[tuple[str, datetime, str]]:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy
 from sqlalchemy import BigInteger, func, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlmodel import Session, col, select
 
+from tracker.db.copying import copy_rows
 from tracker.db.registry import Label, LabelPack, Wallet
 from tracker.registry.repository import among
 
@@ -54,17 +53,7 @@ def labels_of(session: Session, pack_id: int) -> list[Label]:
 
 def insert_labels(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     """Insert open labels in bulk; every row gives the same columns."""
-    if not rows:
-        return
-    # One array a column: ten thousand rows are one short statement.
-    columns = sqlalchemy.inspect(Label).columns
-    names = list(rows[0])
-    arrays = (
-        sqlalchemy.literal([row[name] for row in rows], ARRAY(columns[name].type))
-        for name in names
-    )
-    source = func.unnest(*arrays).table_valued(*names).render_derived()
-    session.execute(insert(Label).from_select(names, sqlalchemy.select(*source.c)))
+    copy_rows(session, Label, rows)
 
 
 def close_labels(session: Session, ids: Collection[int], now: datetime) -> None:
