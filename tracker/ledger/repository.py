@@ -24,6 +24,8 @@ from tracker.domain.chain import BlockRef
 from tracker.domain.intent import Classification
 from tracker.domain.match import Coin
 
+_STREAM_ROWS = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
@@ -215,19 +217,15 @@ def followed_at(
 
 def unspent_outpoints(session: Session, chain: str, height: int) -> set[bytes]:
     """Every outpoint worth matching above `height`: our coins and those followed."""
-    own = session.exec(
-        select(Utxo.outpoint).where(Utxo.chain == chain, col(Utxo.spent_hash).is_(None))
+    own = select(Utxo.outpoint).where(Utxo.chain == chain, col(Utxo.spent_hash).is_(None))
+    followed = select(FollowedOutpoint.outpoint).where(
+        FollowedOutpoint.chain == chain,
+        col(FollowedOutpoint.spent_hash).is_(None),
+        FollowedOutpoint.expires_height > height,
     )
-    found = set(own)
-    found.update(
-        session.exec(
-            select(FollowedOutpoint.outpoint).where(
-                FollowedOutpoint.chain == chain,
-                col(FollowedOutpoint.spent_hash).is_(None),
-                FollowedOutpoint.expires_height > height,
-            )
-        )
-    )
+    # Streamed: the driver must not hold a million rows beside the set that they become.
+    found = set(session.exec(own.execution_options(yield_per=_STREAM_ROWS)))
+    found.update(session.exec(followed.execution_options(yield_per=_STREAM_ROWS)))
     return found
 
 

@@ -295,6 +295,7 @@ class BitcoinScan:
 
     def _watch_state(self, head: BlockRef) -> WatchState:
         if self._watch is None or self._watch.cursor_hash != head.hash:
+            self._watch = None  # two sets of a million would not fit beside each other
             with self._database.transaction(snapshot=True) as session:
                 self._watch = load_watch(session, CHAIN, head.height, head.hash)
         return self._watch
