@@ -120,7 +120,7 @@ def test_an_alerts_permalink_shows_ground_and_every_revision(watched):
     watched.open("/")
     watched.page.locator(f'a[href="/alerts/{alert["id"]}"]').first.click()
     assert watched.page.url == f"{watched.url}/alerts/{alert['id']}"
-    assert watched.page.locator("h1").inner_text() == "Strategy Inc: sell off of 6,916 BTC"
+    assert watched.page.locator("h1").inner_text() == "Strategy Inc: sell-off of 6,916 BTC"
     assert watched.page.locator(".timeline li").count() == 4
     links = watched.page.locator(".ground a")
     assert links.count() == 4
@@ -156,3 +156,23 @@ def test_more_entities_are_one_link_away(watched):
     assert watched.page.locator("tbody tr").count() > 0
     assert watched.page.locator("tbody th a").first.inner_text() != first
     watched.is_clean()
+
+
+def test_the_page_explains_itself_and_tells_of_its_sources_without_a_script(watched):
+    watched.open("/")
+    assert watched.page.locator("h1").inner_text() == "Who holds the coins, and who starts to sell"
+    assert watched.page.get_by_text("No source has reported yet").is_visible()
+    meaning = watched.page.get_by_text("Neither means 0.")
+    assert not meaning.is_visible()
+    watched.page.get_by_text("How to read this page").click()
+    assert meaning.is_visible()
+    watched.is_clean()
+
+
+def test_a_disclosed_number_leads_to_its_source(watched):
+    watched.open("/?q=strategy")
+    row = watched.page.locator("tbody tr", has_text="Strategy Inc")
+    source = row.locator('td[data-label="Disclosed"] a').first
+    assert source.inner_text() == "2026-10-04"
+    assert source.get_attribute("href").startswith("https://www.sec.gov/")
+    assert row.locator('td[data-label="mNAV"] a').get_attribute("href") == "/entities/strategy#mnav"

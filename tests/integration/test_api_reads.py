@@ -10,6 +10,7 @@ import pytest
 
 from tests import servers as running
 from tests.api_service import Api, running_api, services_for
+from tracker.api.paging import encode
 from tracker.embedded.servers import ServerUrls
 
 DAYS_AROUND_THE_SPLIT = {"from": "2024-08-01", "to": "2024-08-14"}
@@ -232,3 +233,27 @@ def test_a_second_sync_changes_nothing(api):
     assert done.json() == {"synced_at": "2026-11-22T12:00:00Z"}
     assert api.get("/v1/entities/strategy/disclosures", params={"limit": 500}) == before
     assert api.get("/v1/alerts", params={"limit": 500}) == alerts
+
+
+def test_the_list_narrows_to_what_is_seen_in_one_way(api):
+    items = api.get("/v1/entities", params={"observability": "partial", "limit": 500})["items"]
+    assert items
+    assert {item["observability"] for item in items} == {"partial"}
+    refused = api.request("GET", "/v1/entities?observability=seen").json()
+    assert (refused["detail"], "attested" in refused["mend"]) == ("not a value that is known", True)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/v1/entities", "/"])
+def test_head_answers_as_get_without_the_body(api, path):
+    reply = api.request("HEAD", path)
+    assert (reply.status_code, reply.content) == (200, b"")
+    assert int(reply.headers["content-length"]) > 0
+    assert api.request("HEAD", "/v1/entities/nobody").status_code == 404
+
+
+def test_a_history_is_bounded_by_the_first_block_and_today(api):
+    path = "/v1/entities/strategy/mnav/history"
+    everything = api.get(path, params={"from": "0001-01-01", "to": "9999-12-31", "limit": 3})
+    assert len(everything["items"]) == 3
+    last = encode("9999-12-31")
+    assert api.get(path, params={"cursor": last}) == {"items": [], "next": None}

@@ -10,6 +10,7 @@ from tracker.api.context import Context, Services
 from tracker.api.guard import Guard, declared_only
 from tracker.api.routes import (
     alerts,
+    disclosures,
     entities,
     events,
     health,
@@ -46,6 +47,7 @@ def create_app(services: Services) -> FastAPI:
         entities,
         wallets,
         holdings,
+        disclosures,
         mnav,
         alerts,
         events,

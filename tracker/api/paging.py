@@ -17,6 +17,8 @@ from tracker.errors import InputError
 T = TypeVar("T")
 
 MAX_LIMIT = 500
+# Bitcoin's first block: nothing that is followed was held before it.
+EARLIEST = datetime(2009, 1, 3, tzinfo=UTC)
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")]
 Cursor = Annotated[
     str | None,
@@ -61,11 +63,11 @@ def decode_moment(cursor: str | None) -> tuple[datetime, str] | None:
     stamp, identity = decode(cursor, 2)
     try:
         at = datetime.fromisoformat(stamp)
-    except ValueError:
+        if at.tzinfo is None:
+            raise _bad(cursor)
+        return at.astimezone(UTC), identity
+    except (ValueError, OverflowError):
         raise _bad(cursor) from None
-    if at.tzinfo is None:
-        raise _bad(cursor)
-    return at, identity
 
 
 def decode_day(cursor: str) -> date:
@@ -97,7 +99,7 @@ def page_after(items: Sequence[T], key: Sequence[str], cursor: str | None, limit
 def instant(text: str | None, *, now: datetime, field: str = "at") -> datetime | None:
     """`text` as a UTC instant no later than `now`; a bare date means the end of that day.
 
-    Raises `InputError` for a time without a zone, a time to come, or no time at all.
+    Raises `InputError` for a time without a zone, before `EARLIEST`, to come, or no time at all.
     """
     if text is None:
         return None
@@ -114,6 +116,8 @@ def instant(text: str | None, *, now: datetime, field: str = "at") -> datetime |
         raise _bad_time("a time needs its zone", field, text)
     if at > now:
         raise _bad_time("a time to come", field, text)
+    if at < EARLIEST:
+        raise _bad_time("a time before the first block", field, text)
     return at.astimezone(UTC)
 
 
@@ -122,7 +126,7 @@ def _bad_time(what: str, field: str, value: str) -> InputError:
         what,
         field=field,
         value=value,
-        mend="write 2026-10-04 or 2026-10-04T12:00:00Z, not later than now",
+        mend="write 2026-10-04 or 2026-10-04T12:00:00Z: from 2009-01-03 to now",
     )
 
 

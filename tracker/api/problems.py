@@ -16,6 +16,14 @@ from tracker.errors import AuthError, InputError, SourceUnavailableError, Tracke
 from tracker.log import get_logger, mask
 
 MEDIA_TYPE = "application/problem+json"
+# What pydantic says of a bound that was crossed, as the mend.
+_BOUNDS = {
+    "expected": "use one of {}",
+    "le": "give at most {}",
+    "lt": "give less than {}",
+    "ge": "give at least {}",
+    "max_length": "shorten it to {}",
+}
 _log = get_logger("api")
 
 
@@ -73,6 +81,12 @@ def headers_of(error: TrackerError) -> dict[str, str]:
 def from_validation(error: RequestValidationError) -> InputError:
     """The first thing that was wrong with what a caller sent."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return InputError(
+            f"the body is not JSON (at character {first['loc'][-1]})",
+            field="body",
+            mend="send a JSON object with Content-Type: application/json",
+        )
     return InputError(
         _sentence(first),
         field=_place(first["loc"]),
@@ -165,6 +179,8 @@ def _scalar(value: Any) -> str | None:
 
 
 def _sentence(error: Any) -> str:
+    if error["type"] in ("enum", "literal_error"):
+        return "not a value that is known"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -174,6 +190,10 @@ def _mend(error: Any) -> str:
         return "send this field"
     if error["type"] == "extra_forbidden":
         return "leave it out, or correct its name"
-    if error["type"] == "json_invalid":
-        return "send a JSON object with Content-Type: application/json"
+    if error["type"] == "string_type":
+        return "send it as text, in quotes"
+    bounds = error.get("ctx") or {}
+    for name, words in _BOUNDS.items():
+        if name in bounds:
+            return words.format(bounds[name])
     return "send what /openapi.json describes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tracker.db import Database
     from tracker.operations.readiness import Check
 
+_SILENT_AFTER = timedelta(minutes=5)  # several canaries in a row went unanswered
 _LEAST_FREE = 2_000_000_000  # bytes: PostgreSQL stops for good on a full disk
 
 
@@ -38,24 +40,27 @@ def _checks() -> Iterator[Check]:
     try:
         settings = config.load()
     except ConfigError as error:
-        yield Check("settings", False, str(error), error.mend)
+        place = "" if error.field is None else f" ({error.field})"
+        yield Check("settings", False, error.message + place, error.mend)
         return
     yield Check("settings", True, f"data in {settings.data_dir}, port {settings.port}")
     yield _disk(settings)
     try:
+        broker = bootstrap.redis_url(settings)
+    except ConfigError:
+        broker = ""  # the check says that none is configured
+    try:
         database = Database(bootstrap.database_url(settings), pool_size=1)
     except ConfigError as error:
         yield Check("database", False, error.message, error.mend)
+        yield _api(settings)
         return
     try:
-        try:
-            broker = bootstrap.redis_url(settings)
-        except ConfigError:
-            broker = ""  # the check says that none is configured
         checks = readiness.check(database, broker)
         yield from checks
         yield _api(settings)
         if all(check.ok for check in checks if check.name in ("database", "schema")):
+            yield from _queues(database)
             yield from _sources(database)
     finally:
         database.dispose()
@@ -80,12 +85,43 @@ def _api(settings: Settings) -> Check:
     from tracker.cli.client import ApiClient
     from tracker.operations.readiness import Check
 
-    service = ApiClient(settings)
     try:
+        service = ApiClient(settings)
         health = service.get("/healthz")
     except TrackerError as error:
         return Check("api", False, error.message, error.mend)
+    if not isinstance(health, dict) or "version" not in health:
+        return Check(
+            "api",
+            False,
+            f"something else answers at {service.base_url}",
+            "set TRACKER_PORT, or TRACKER_API_URL, to the tracker's address",
+        )
     return Check("api", True, f"version {health['version']} at {service.base_url}")
+
+
+def _queues(database: Database) -> Iterator[Check]:
+    """Whether workers serve each queue: its canary beats twice a minute."""
+    from tracker import bootstrap
+    from tracker.operations import repository
+    from tracker.operations.readiness import Check
+
+    with database.transaction(snapshot=True) as session:
+        beats = repository.heartbeats(session)
+    now = bootstrap.system_clock()
+    silent = [beat.queue for beat in beats if now - beat.beat_at > _SILENT_AFTER]
+    newest = max((beat.beat_at for beat in beats), default=None)
+    when = "never" if newest is None else f"{newest:%Y-%m-%d %H:%M}Z"
+    if beats and not silent:
+        yield Check("workers", True, f"all {len(beats)} queues are served, last at {when}")
+        return
+    what = "no queue has been served yet" if not beats else f"nobody serves {', '.join(silent)}"
+    yield Check(
+        "workers",
+        False,
+        f"{what}; the last sign of a worker: {when}",
+        "start the workers: `tracker up`, or `celery -A workers worker`; work then goes on",
+    )
 
 
 def _sources(database: Database) -> Iterator[Check]:
@@ -96,7 +132,7 @@ def _sources(database: Database) -> Iterator[Check]:
         rows = repository.list_sources(session)
     if not rows:
         yield Check(
-            "sources", False, "no source has reported yet", "start the workers: `tracker up`"
+            "sources", False, "no source has reported yet", "wait a minute, or see `workers`"
         )
     for row in rows:
         tried = f"; next try {row.next_try:%Y-%m-%d %H:%M}Z" if row.next_try else ""

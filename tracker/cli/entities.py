@@ -120,6 +120,7 @@ def _table(items: list[dict[str, Any]]) -> None:
             for item in items
         ],
         empty="no entity is called so",
+        fold="entity",
     )
 
 

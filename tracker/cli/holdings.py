@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tracker.cli.client import segment
-from tracker.cli.output import Json, day, emit, minute, money, number, table
-from tracker.cli.service import client
+from tracker.cli.output import Json, day, emit, imported, minute, money, number, paragraph, table
+from tracker.cli.service import client, form_of, read_file
 
 Entity = Annotated[str, typer.Argument(help="The entity's slug.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
@@ -40,11 +42,21 @@ def transfers(entity: Entity, limit: Limit = 50, as_json: Json = False) -> None:
 def disclosures(
     entity: Entity,
     known_at: Annotated[str | None, typer.Option(help="As it was believed then.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--import", help="Add those of a CSV or JSON file; - for standard input."),
+    ] = None,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
-    """Show what an entity reported, newest first."""
+    """Show what an entity reported, newest first; with --import, add what you read elsewhere."""
     path = f"/v1/entities/{segment(entity)}/disclosures"
+    if file is not None:
+        form = form_of(file, None)
+        media_type = "application/json" if form == "json" else "text/csv"
+        report = client().upload(f"{path}/import", read_file(file), media_type, format=form)
+        imported(report, as_json)
+        return
     found = client().all_items(path, limit=limit, known_at=known_at)
     emit(found, as_json, lambda data: _disclosures(data["items"]))
 
@@ -78,18 +90,39 @@ def _all(data: dict[str, Any]) -> None:
 
 def _one(data: dict[str, Any]) -> None:
     typer.echo(f"{data['entity']} as of {minute(data['as_of'])}, {data['observability']}")
-    typer.echo(data["completeness"]["says"])
+    paragraph(data["completeness"]["says"])
     table(_COLUMNS, [_cells(each) for each in data["assets"]], empty=str(data["reason"]))
-    for holding in data["assets"]:
-        for name in ("onchain", "disclosed", "nowcast"):
-            reason = holding[name].get("reason")
-            if reason:
-                typer.echo(f"{holding['asset']} {name}: {reason}")
-        if holding["price_reason"]:
-            typer.echo(f"{holding['asset']} value: {holding['price_reason']}")
+    notes = [
+        (f"{holding['asset']} {name}", note)
+        for holding in data["assets"]
+        for name, note in _notes(holding)
+    ]
+    if notes:
+        table(("of", "source, or why it is not known"), notes, empty="no note")
     for chain in data["chains"]:
         height = "no block" if chain["height"] is None else f"block {chain['height']}"
         typer.echo(f"{chain['chain']}: {height}, {chain['reason'] or chain['state']}")
+
+
+def _notes(holding: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The source of each number of an asset, and the reason of each that is not known."""
+    if holding["disclosed"]["source"]:
+        yield "disclosed", holding["disclosed"]["source"]
+    block = holding["onchain"]["as_of_block"]
+    if block:
+        yield "on chain", f"{block['chain']} block {block['height']} ({block['finality']})"
+    for key, name in (("onchain", "on chain"), ("disclosed", "disclosed"), ("nowcast", "nowcast")):
+        if holding[key].get("reason"):
+            yield name, holding[key]["reason"]
+    if holding["coverage_reason"]:
+        yield "coverage", holding["coverage_reason"]
+    if holding["value_usd"] is not None:
+        price = f"${number(holding['price_usd'], 2)} of {minute(holding['price_as_of'])}"
+        yield "value", f"{holding['value_basis']} at {price}, {holding['price_source']}"
+    elif holding["value_reason"]:
+        yield "value", holding["value_reason"]
+    if holding["price_reason"] not in (None, holding["value_reason"]):
+        yield "price", holding["price_reason"]
 
 
 def _transfers(items: list[dict[str, Any]]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
@@ -61,6 +63,13 @@ def table(
     for row in found:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)
+
+
+def paragraph(sentence: str) -> None:
+    """Print a sentence, broken where the terminal ends."""
+    width = shutil.get_terminal_size().columns
+    for line in textwrap.wrap(sentence, width, break_on_hyphens=False):
+        typer.echo(line)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -129,6 +138,11 @@ def _report(report: dict[str, Any]) -> None:
         f"{report['accepted']} rows {verb}, {report['unchanged']} known already, "
         f"{len(report['rejected'])} left out"
     )
-    for row in report["rejected"]:
+    row_problems(report["rejected"])
+
+
+def row_problems(rejected: Iterable[dict[str, Any]]) -> None:
+    """Print why each row was left out."""
+    for row in rejected:
         place = f"{row['field']}={row['value']}" if row["value"] else row["field"]
         typer.echo(f"  row {row['row']}: {row['message']} ({place}); mend: {row['mend']}")

@@ -15,7 +15,7 @@ from tracker import __version__
 from tracker.api import problems
 from tracker.api.auth import READ
 from tracker.api.context import Ctx
-from tracker.api.paging import decode_moment, encode_moment, page_after
+from tracker.api.paging import decode_moment, encode_moment
 from tracker.api.parameters import Slug
 from tracker.api.reads import chains, ledger
 from tracker.api.reads.alerts import show_alert, show_alerts
@@ -26,7 +26,7 @@ from tracker.api.schemas.common import Source
 from tracker.api.schemas.valuation import Valuation
 from tracker.dashboard.words import FILTERS, OBSERVABILITY
 from tracker.detection import repository as detection
-from tracker.domain.entity import Kind, Role
+from tracker.domain.entity import Kind, Observability, Role
 from tracker.domain.valuation import DEFINITIONS
 from tracker.errors import TrackerError
 from tracker.operations import repository as operations
@@ -75,28 +75,32 @@ def index(
     q: Annotated[str, Query(max_length=100)] = "",
     kind: Annotated[Kind | Literal[""], Query()] = "",
     role: Annotated[Role | Literal["all"], Query()] = Role.HOLDER,
-    observability: Annotated[str, Query(max_length=20)] = "",
+    observability: Annotated[Observability | Literal[""], Query()] = "",
     cursor: Annotated[str | None, Query(max_length=400)] = None,
 ) -> HTMLResponse:
     """Entities, alerts, and the state of chains and sources."""
-    chosen = Filter(kind=kind or None, role=None if role == "all" else role, text=q)
+    chosen = Filter(
+        kind=kind or None,
+        role=None if role == "all" else role,
+        text=q,
+        observability=observability or None,
+    )
     now = context.now()
     with context.database.transaction(snapshot=True) as session:
-        found = list_entities(session, chosen, now=now)
-        items = [item for item in found if observability in ("", item.observability)]
+        listing = list_entities(session, chosen, now=now, limit=_ENTITIES, cursor=cursor)
         rows = detection.list_alerts(session, limit=_ALERTS + 1)
         alerts = show_alerts(session, rows[:_ALERTS])
         heads = chains.heads(session, now).views()
         sources = [Source.model_validate(row) for row in operations.list_sources(session)]
-    page = page_after(items, [item.slug for item in items], cursor, _ENTITIES)
     return _page(
         "index.html",
-        page=page,
-        total=len(items),
+        page=listing.page,
+        total=listing.total,
         alerts=alerts,
         more_alerts=len(rows) > _ALERTS,
         chains=heads,
         sources=sources,
+        sources_ok=sum(source.state == "ok" for source in sources),
         cursor=cursor,
         asked={"q": q, "kind": kind, "role": str(role), "observability": observability},
     )

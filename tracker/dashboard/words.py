@@ -18,12 +18,13 @@ OBSERVABILITY = {
 }
 VENUE = ("venue", "A destination: its coins are not summed into a balance.")
 
-KINDS = {
+_WORDS = {
     "dat": "treasury company",
     "etf": "ETF",
     "dao": "DAO",
     "market_maker": "market maker",
     "mining_pool": "mining pool",
+    "sell_off": "sell-off",
 }
 
 
@@ -72,7 +73,7 @@ def day(value: datetime | date | str | None) -> str:
 
 def words(value: str | None) -> str:
     """A machine's name as words: `sell_off` as `sell off`."""
-    return UNKNOWN if value is None else KINDS.get(value, value.replace("_", " "))
+    return UNKNOWN if value is None else _WORDS.get(value, value.replace("_", " "))
 
 
 def observability(item: Any) -> tuple[str, str]:

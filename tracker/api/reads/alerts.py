@@ -16,6 +16,8 @@ from tracker.errors import NotFoundError
 from tracker.registry import repository as registry
 from tracker.webhooks import repository as webhooks
 
+NO_VALUE = "no price of the coin at that time is known"
+
 
 def show_alerts(session: Session, alerts: Sequence[Alert]) -> list[AlertItem]:
     """The alerts in the order given, in a fixed number of queries."""
@@ -35,6 +37,7 @@ def show_alerts(session: Session, alerts: Sequence[Alert]) -> list[AlertItem]:
                 grounds[alert.id],
                 deliveries=[_delivery(*row) for row in deliveries[alert.id]],
             )
+            | {"value_reason": NO_VALUE if alert.value_usd is None else None}
         )
         for alert in alerts
     ]

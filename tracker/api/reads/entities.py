@@ -9,8 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from tracker.api.paging import Page, page_after
 from tracker.api.reads import chains
-from tracker.api.reads.holdings import Grounds, Observed, holdings, observed_assets, total_value
+from tracker.api.reads.holdings import Grounds, holdings, observed_assets, total_value
 from tracker.api.reads.ids import stored_id
 from tracker.api.reads.ledger import Count
 from tracker.api.schemas.entities import EntityDetail, EntityItem, Headline, LastAlert
@@ -39,6 +40,7 @@ class Filter:
     role: Role | None = None
     text: str | None = None
     enabled: bool | None = True
+    observability: str | None = None
 
     def admits(self, entity: Entity) -> bool:
         """Whether the free text is part of the slug, name, ticker or country."""
@@ -47,8 +49,21 @@ class Filter:
         return not wanted or any(wanted in field.casefold() for field in fields if field)
 
 
-def list_entities(session: Session, chosen: Filter, *, now: datetime) -> list[EntityItem]:
-    """Every entity that passes, the best known first, then the most valuable, then by slug."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of a list, and how many entities the whole of it has."""
+
+    page: Page[EntityItem]
+    total: int
+
+
+def list_entities(
+    session: Session, chosen: Filter, *, now: datetime, limit: int, cursor: str | None = None
+) -> Listing:
+    """A page of those that pass, the best known first, then the most valuable, then by slug.
+
+    Only the page is read in full: mNAV, the dearest part, orders nothing.
+    """
     rows = [
         row
         for row in registry.list_entities(
@@ -56,12 +71,19 @@ def list_entities(session: Session, chosen: Filter, *, now: datetime) -> list[En
         )
         if chosen.admits(row)
     ]
-    return sorted(_items(session, rows, now), key=_rank)
+    found = [
+        known
+        for known in _known(session, rows, now)
+        if chosen.observability in (None, known.seen["observability"])
+    ]
+    found.sort(key=_rank)
+    page = page_after(found, [known.entity.slug for known in found], cursor, limit)
+    return Listing(Page(items=_items(session, page.items, now), next=page.next), total=len(found))
 
 
 def show_entity(session: Session, entity: Entity, *, now: datetime) -> EntityDetail:
     """One entity in full."""
-    (item,) = _items(session, [entity], now)
+    (item,) = _items(session, _known(session, [entity], now), now)
     return EntityDetail(
         **dict(item),
         exchange_mic=entity.exchange_mic,
@@ -96,7 +118,7 @@ def show_holdings(
         observed_then=count.then(own),
     )
     items = holdings(grounds)
-    seen = _described(entity, wallets, own, items, len(facts.totals(session, entity_ids=[key])))
+    seen = _described(entity, wallets, own, items, facts.count_totals(session, [key]).get(key, 0))
     return Holdings(
         entity=entity.slug,
         as_of=moment,
@@ -108,7 +130,20 @@ def show_holdings(
     )
 
 
-def _items(session: Session, rows: Sequence[Entity], now: datetime) -> list[EntityItem]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What orders an entity in a list: its holdings, and what can be seen of it."""
+
+    entity: Entity
+    wallets: Sequence[Wallet]
+    disclosed: Mapping[str, Disclosure]
+    holdings: list[Holding]
+    value: str | None
+    value_reason: str | None
+    seen: dict[str, Any]
+
+
+def _known(session: Session, rows: Sequence[Entity], now: datetime) -> list[_Known]:
     ids = [stored_id(row) for row in rows]
     disclosed = facts.latest_totals(session, at=now.date(), entity_ids=ids)
     wallets: dict[int, list[Wallet]] = {}
@@ -117,50 +152,35 @@ def _items(session: Session, rows: Sequence[Entity], now: datetime) -> list[Enti
     sums: dict[int, dict[str, tuple[int, int | None]]] = {}
     for entity_id, asset, amount in ledger.all_balances(session):
         sums.setdefault(entity_id, {})[asset] = (amount, None)
-    shared = _Shared(
-        prices=_prices(session, now),
-        heads=chains.heads(session, now),
-        headlines=service.headline(session, [row for row in rows if row.ticker], at=now),
-        alerts=detection.last_alerts(session),
-        totals=Counter(row.entity_id for row in facts.totals(session, entity_ids=ids)),
-        now=now,
-    )
+    prices, heads = _prices(session, now), chains.heads(session, now)
+    found: list[_Known] = []
+    for key, row in zip(ids, rows, strict=True):
+        own, stated = wallets.get(key, []), disclosed.get(key, {})
+        observed = observed_assets(own, sums.get(key, {}))
+        items = holdings(Grounds(stated, observed, prices, heads, now))
+        value, reason = total_value(items)
+        seen = _described(row, own, stated, items, None)
+        found.append(_Known(row, own, stated, items, value, reason, seen))
+    return found
+
+
+def _items(session: Session, known: Sequence[_Known], now: datetime) -> list[EntityItem]:
+    rows = [each.entity for each in known]
+    ids = [stored_id(row) for row in rows]
+    headlines = service.headline(session, [row for row in rows if row.ticker], at=now)
+    alerts = detection.last_alerts(session)
+    totals = facts.count_totals(session, ids)
     return [
-        _item(
-            row,
-            wallets.get(key, []),
-            disclosed.get(key, {}),
-            observed_assets(wallets.get(key, []), sums.get(key, {})),
-            shared,
-        )
-        for key, row in zip(ids, rows, strict=True)
+        _item(each, headlines.get(key), alerts.get(key), totals.get(key, 0))
+        for key, each in zip(ids, known, strict=True)
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What every item of a list looks at, read once."""
-
-    prices: dict[str, Price]
-    heads: chains.Heads
-    headlines: dict[int, service.Headline]
-    alerts: dict[int, Alert]
-    totals: Counter[int]
-    now: datetime
-
-
 def _item(
-    entity: Entity,
-    wallets: Sequence[Wallet],
-    disclosed: dict[str, Disclosure],
-    observed: dict[str, Observed],
-    shared: _Shared,
+    known: _Known, headline: service.Headline | None, alert: Alert | None, totals: int
 ) -> EntityItem:
-    key = stored_id(entity)
-    items = holdings(Grounds(disclosed, observed, shared.prices, shared.heads, shared.now))
-    seen = _described(entity, wallets, disclosed, items, shared.totals[key])
-    value, value_reason = total_value(items)
-    headline = shared.headlines.get(key)
+    entity = known.entity
+    seen = _described(entity, known.wallets, known.disclosed, known.holdings, totals)
     reason = None
     if headline is None:
         reason = NO_MNAV if entity.ticker else NOT_VALUED
@@ -174,14 +194,14 @@ def _item(
         ticker=entity.ticker,
         observability=seen["observability"],
         completeness=seen["completeness"],
-        holdings=items,
-        value_usd=value,
-        value_reason=value_reason,
+        holdings=known.holdings,
+        value_usd=known.value,
+        value_reason=known.value_reason,
         mnav=None
         if headline is None
         else Headline.model_validate(contract.headline_as_contract(headline)),
         mnav_reason=reason,
-        last_alert=_last_alert(shared.alerts.get(key)),
+        last_alert=_last_alert(alert),
         enabled=entity.enabled,
     )
 
@@ -191,7 +211,7 @@ def _described(
     wallets: Sequence[Wallet],
     disclosed: Mapping[str, Disclosure],
     items: Sequence[Holding],
-    totals: int,
+    totals: int | None,
 ) -> dict[str, Any]:
     """`observability` and `completeness`; the coverage is that of the most valuable asset."""
     covered = [item for item in items if item.coverage is not None]
@@ -215,6 +235,7 @@ def _prices(session: Session, at: datetime) -> dict[str, Price]:
     return {asset: price for asset, price in found.items() if price is not None}
 
 
-def _rank(item: EntityItem) -> tuple[int, Decimal, str]:
+def _rank(known: _Known) -> tuple[int, Decimal, str]:
     """Sorts the best known first, then the most valuable in USD, then by slug."""
-    return -int(item.completeness["score"]), -Decimal(item.value_usd or 0), item.slug
+    score = int(known.seen["completeness"]["score"])
+    return -score, -Decimal(known.value or 0), known.entity.slug

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 
 from tracker.api.auth import READ, WRITE
 from tracker.api.context import Ctx
-from tracker.api.paging import Cursor, Limit, Page, page_after
+from tracker.api.paging import Cursor, Limit, Page
 from tracker.api.parameters import DryRun, FileBody, Format, Slug
 from tracker.api.reads.entities import Filter, list_entities, show_entity
 from tracker.api.schemas.common import ImportResult
 from tracker.api.schemas.entities import EntityChange, EntityDetail, EntityItem, NewEntity
-from tracker.domain.entity import Kind, Role
+from tracker.domain.entity import Kind, Observability, Role
 from tracker.registry import entities, records, repository
 
 router = APIRouter(prefix="/v1/entities", tags=["entities"])
@@ -25,15 +25,15 @@ def list_all(
     kind: Kind | None = None,
     role: Role | None = None,
     q: Annotated[str | None, Query(max_length=100, description="Part of a name or ticker")] = None,
+    observability: Observability | None = None,
     enabled: bool | None = True,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[EntityItem]:
     """Entities, the best known first, then the most valuable."""
-    chosen = Filter(kind=kind, role=role, text=q, enabled=enabled)
+    chosen = Filter(kind, role, q, enabled, observability)
     with context.database.transaction(snapshot=True) as session:
-        items = list_entities(session, chosen, now=context.now())
-    return page_after(items, [item.slug for item in items], cursor, limit)
+        return list_entities(session, chosen, now=context.now(), limit=limit, cursor=cursor).page
 
 
 @router.get("/{slug}", dependencies=[READ])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
 from tracker.api.auth import READ
 from tracker.api.context import Ctx
-from tracker.api.paging import Cursor, Limit, Page, decode_day, encode
+from tracker.api.paging import EARLIEST, Cursor, Limit, Page, decode_day, encode
 from tracker.api.parameters import At, KnownAt, Slug
 from tracker.api.schemas.valuation import Valuation
 from tracker.registry import repository
@@ -42,12 +42,16 @@ def history(
     limit: Limit = 500,
     cursor: Cursor = None,
 ) -> Page[Valuation]:
-    """One valuation a trading day of the share, oldest first."""
+    """One valuation a trading day of the share, oldest first. `to` may lie ahead: it means now."""
+    today = context.now().astimezone(UTC).date()
+    last = today if end is None else min(end, today)
+    if start is not None:
+        start = max(start, EARLIEST.date())
     if cursor is not None:
-        start = decode_day(cursor) + timedelta(days=1)
-    last = end or context.now().date()
-    if start is not None and cursor is not None and start > last:
-        return Page(items=[], next=None)
+        done = decode_day(cursor)
+        if done >= last:
+            return Page(items=[], next=None)
+        start = done + timedelta(days=1)
     with context.database.transaction(snapshot=True) as session:
         entity = repository.get_entity(session, slug)
         rows = service.history(session, entity, start, last)

@@ -42,6 +42,7 @@ class AlertItem(Shown):
     intent: str
     probability: str
     value_usd: str | None
+    value_reason: str | None = Field(None, description="Why the value is not known")
     opened_at: Utc
     closed_at: Utc | None
     retracted: bool

@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerialize
 
 def iso(at: datetime) -> str:
     """`at` as the contract writes it: UTC, whole seconds, `Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime, which writes the year 1 as `1`.
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 Utc = Annotated[datetime, PlainSerializer(iso, return_type=str, when_used="json")]
@@ -38,6 +39,13 @@ class Sent(BaseModel):
             if isinstance(text, str) and "\x00" in text:
                 raise ValueError("a NUL character")
         return value
+
+
+class Money(Shown):
+    """An amount of one currency."""
+
+    amount: str
+    currency: str
 
 
 class RowProblem(Shown):

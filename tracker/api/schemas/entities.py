@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from tracker.api.schemas.common import Sent, Shown, Utc
+from tracker.api.schemas.common import Money, Sent, Shown, Utc
 from tracker.api.schemas.holdings import Holding
 
 
@@ -134,17 +134,36 @@ class DisclosureItem(Shown):
     as_of: date
     period_start: date | None
     period_end: date | None
-    cost: str | None
-    average_price: str | None
-    currency: str
+    cost: Money | None
+    average_price: Money | None
     evidence: str
     form: str | None
     source: str
     quote: str | None
     note: str | None
+    owner: str = Field(description="bundled, or operator where it was added here")
     published_at: Utc | None
     first_seen: Utc
     recorded_at: Utc
+
+
+class NewDisclosure(Sent):
+    """What an entity said, out of a document: numbers as decimal strings, days as YYYY-MM-DD."""
+
+    as_of: str = Field(max_length=10, examples=["2026-10-04"])
+    asset: str = Field(max_length=20, examples=["BTC"])
+    kind: str = Field(max_length=20, description="total, purchase, sale, pledge, …")
+    source: str = Field(max_length=2000, description="The document: its web address, or its name")
+    quantity: str | None = Field(None, max_length=60, description="Whole coins")
+    measure: str | None = Field(None, max_length=40, description="`total` unless said otherwise")
+    period_start: str | None = Field(None, max_length=10)
+    period_end: str | None = Field(None, max_length=10)
+    cost_usd: str | None = Field(None, max_length=60)
+    average_price_usd: str | None = Field(None, max_length=60)
+    evidence: str | None = Field(None, max_length=20, description="`transcribed` unless said so")
+    form: str | None = Field(None, max_length=40, examples=["8-K"])
+    published_at: str | None = Field(None, max_length=40, examples=["2026-10-05T12:00:00Z"])
+    quote: str | None = Field(None, max_length=2000, description="The document's own words")
 
 
 class CapitalItem(Shown):

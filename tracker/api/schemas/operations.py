@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tracker.api.schemas.common import ImportResult, Sent, Shown, Utc
+from tracker.api.schemas.common import ImportResult, RowProblem, Sent, Shown, Utc
 
 
 class Health(Shown):
@@ -98,3 +98,27 @@ class SyncResult(Shown):
     """The bundled registry and facts are in the database."""
 
     synced_at: Utc
+
+
+class AttestedSet(Sent):
+    """A wallet set that a holder attests on its own mempool server."""
+
+    entity: str = Field(max_length=80, examples=["twenty-one"])
+    url: str = Field(
+        max_length=500,
+        description="Base address of the server; `/api/v1/wallet/{wallet_id}` is asked for",
+        examples=["https://mempool.example.org"],
+    )
+    wallet_id: str = Field(max_length=64)
+
+
+class AttestedResult(Shown):
+    """What reading an attested set did to the entity's wallets of that source."""
+
+    entity: str
+    source: str = Field(description="The address that was read: the source of these wallets")
+    opened: int = Field(description="Wallets that are new, or whose description changed")
+    kept: int
+    closed: int = Field(description="Wallets that the set no longer names")
+    rejected: list[RowProblem] = Field(description="By place in the reply, counted from 1")
+    alerts_changed: int = Field(description="Alerts that rested on what was closed")
