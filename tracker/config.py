@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     webhook_timeout_seconds: float = Field(15.0, gt=0, le=60)
     webhook_ports: PortList = (443, 80, 8080, 8443)
     webhook_allow_http: bool = False
-    webhook_concurrency: int = Field(64, ge=1, le=512)
+    webhook_concurrency: int = Field(100, ge=1, le=512)
 
     # fleet
     head_concurrency: int = Field(2, ge=1, le=256)  # processes
