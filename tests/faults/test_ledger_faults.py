@@ -95,10 +95,7 @@ def _spendable(scene: Scene) -> Utxo | None:
     """A confirmed coin of the holder on the active chain that is no immature reward."""
     blocks = [scene.chain.at(height) for height in range(FIRST, scene.chain.height + 1)]
     spent = {
-        txin.outpoint
-        for block in blocks
-        for tx in read_block(block.raw).txs
-        for txin in tx.inputs
+        txin.outpoint for block in blocks for tx in read_block(block.raw).txs for txin in tx.inputs
     }
     for block in blocks:
         for utxo in block.utxos[1:]:
@@ -108,7 +105,7 @@ def _spendable(scene: Scene) -> Utxo | None:
     return None
 
 
-def run(seed: int, servers: ServerUrls, folder: Path, steps: int) -> None:
+def check_against_replay(seed: int, servers: ServerUrls, folder: Path, steps: int) -> None:
     rng = random.Random(seed)
     tag = f"{worker_number()}_{seed}"
     with (
@@ -133,10 +130,10 @@ def run(seed: int, servers: ServerUrls, folder: Path, steps: int) -> None:
 def test_any_order_of_crashes_and_forks_gives_the_replayed_ledger(
     seed: int, servers: ServerUrls, tmp_path: Path
 ) -> None:
-    run(seed, servers, tmp_path, steps=14)
+    check_against_replay(seed, servers, tmp_path, steps=14)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_the_same_over_many_seeds(seed: int, servers: ServerUrls, tmp_path: Path) -> None:
-    run(seed, servers, tmp_path, steps=25)
+    check_against_replay(seed, servers, tmp_path, steps=25)
