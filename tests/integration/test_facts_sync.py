@@ -129,7 +129,7 @@ def test_a_corrected_corporate_action_is_replaced(
     monkeypatch.setattr(bundled, "corporate_actions", lambda: iter(rows))
     report = sync_facts(session, now=LATER)
     assert (report.added, report.closed) == (1, 1)
-    (action,) = repository.actions_of(session, entity_id(session, "strategy"))
+    (action,) = repository.actions(session, entity_ids=[entity_id(session, "strategy")])
     assert (action.numerator, action.denominator) == (11, 1)
 
 

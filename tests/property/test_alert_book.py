@@ -142,7 +142,7 @@ def test_an_alert_is_the_fold_of_what_stands(
         events = play.events()
         assert len(events) == alert.revision
         assert len({event.id for event in events}) == len(events)
-        assert repository.newest_event(session, [event.id for event in events]) == events[-1].id
+        assert repository.last_event_id(session, alert.id) == events[-1].id
         for before, event in pairwise(events):
             assert f'"supersedes":"{before.id}"'.encode() in event.body
 

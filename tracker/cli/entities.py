@@ -10,7 +10,7 @@ import typer
 from tracker.cli.client import segment
 from tracker.cli.groups import ListByDefault
 from tracker.cli.output import Json, day, emit, facts, imported, money, number, table, text
-from tracker.cli.service import client, form_of, read_file
+from tracker.cli.service import client, upload_rows
 
 app = typer.Typer(
     cls=ListByDefault, rich_markup_mode=None, help="Who is followed, and what can be seen of each."
@@ -77,15 +77,7 @@ def import_file(
     as_json: Json = False,
 ) -> None:
     """Add the entities of a file; bad rows are told one by one, good ones land."""
-    chosen = form_of(file, form)
-    report = client().upload(
-        "/v1/entities/import",
-        read_file(file),
-        "application/json" if chosen == "json" else "text/csv",
-        format=chosen,
-        dry_run=str(dry_run).lower(),
-    )
-    imported(report, as_json)
+    imported(upload_rows("/v1/entities/import", file, form, dry_run=dry_run), as_json)
 
 
 @app.command()

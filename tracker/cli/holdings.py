@@ -11,7 +11,7 @@ import typer
 
 from tracker.cli.client import segment
 from tracker.cli.output import Json, day, emit, imported, minute, money, number, paragraph, table
-from tracker.cli.service import client, form_of, read_file
+from tracker.cli.service import client, upload_rows
 
 Entity = Annotated[str, typer.Argument(help="The entity's slug.")]
 Limit = Annotated[int, typer.Option(min=1, help="At most so many.")]
@@ -52,10 +52,7 @@ def disclosures(
     """Show what an entity reported, newest first; with --import, add what you read elsewhere."""
     path = f"/v1/entities/{segment(entity)}/disclosures"
     if file is not None:
-        form = form_of(file, None)
-        media_type = "application/json" if form == "json" else "text/csv"
-        report = client().upload(f"{path}/import", read_file(file), media_type, format=form)
-        imported(report, as_json)
+        imported(upload_rows(f"{path}/import", file, None), as_json)
         return
     found = client().all_items(path, limit=limit, known_at=known_at)
     emit(found, as_json, lambda data: _disclosures(data["items"]))

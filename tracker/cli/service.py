@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 from tracker.cli.client import ApiClient
 from tracker.errors import InputError
@@ -49,6 +50,16 @@ def read_file(path: Path) -> bytes:
     return content
 
 
-def form_of(path: Path, given: str | None) -> str:
-    """`csv` or `json`: what was said, else what the file's name ends with."""
-    return given or ("json" if path.suffix.lower() == ".json" else "csv")
+def upload_rows(path: str, file: Path, form: str | None, *, dry_run: bool = False) -> Any:
+    """The API's report on the rows of `file`, CSV or JSON by `form` or else by its name.
+
+    Raises as `read_file` and the client do.
+    """
+    chosen = form or ("json" if file.suffix.lower() == ".json" else "csv")
+    return client().upload(
+        path,
+        read_file(file),
+        "application/json" if chosen == "json" else "text/csv",
+        format=chosen,
+        dry_run="true" if dry_run else None,
+    )

@@ -10,7 +10,7 @@ import typer
 from tracker.cli.client import segment
 from tracker.cli.groups import ListByDefault
 from tracker.cli.output import Json, emit, imported, table
-from tracker.cli.service import client, form_of, read_file
+from tracker.cli.service import client, upload_rows
 
 app = typer.Typer(
     cls=ListByDefault,
@@ -62,15 +62,7 @@ def import_file(
     as_json: Json = False,
 ) -> None:
     """Add the wallets of a file; bad rows are told one by one, good ones land."""
-    chosen = form_of(file, form)
-    report = client().upload(
-        "/v1/wallets/import",
-        read_file(file),
-        "application/json" if chosen == "json" else "text/csv",
-        format=chosen,
-        dry_run=str(dry_run).lower(),
-    )
-    imported(report, as_json)
+    imported(upload_rows("/v1/wallets/import", file, form, dry_run=dry_run), as_json)
 
 
 @app.command()

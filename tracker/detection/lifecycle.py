@@ -215,7 +215,7 @@ class AlertBook:
                 entity,
                 grounds,
                 transition=transition,
-                supersedes=self._told_last(alert),
+                supersedes=repository.last_event_id(self._session, alert.id),
                 why=why,
                 base_url=self._news.base_url,
             ),
@@ -226,15 +226,6 @@ class AlertBook:
             tier=None if weakest is None else str(weakest),
             created_at=self._now,
         )
-
-    def _told_last(self, alert: Alert) -> str | None:
-        # By the ids that its events can have: the outbox grows for ever.
-        ids = [
-            event_id(alert.id, revision, step)
-            for revision in range(1, alert.revision + 1)
-            for step in Transition
-        ]
-        return repository.newest_event(self._session, ids)
 
 
 def _waits(ground: AlertGround) -> bool:

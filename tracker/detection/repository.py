@@ -312,9 +312,9 @@ def sold_between(
     )
 
 
-def newest_event(session: Session, ids: Collection[str]) -> str | None:
-    """The one of these events that was written last; None where none was written."""
-    query = select(Event.id).where(among(Event.id, ids, String))
+def last_event_id(session: Session, alert_id: str) -> str | None:
+    """The id of the event that was told last about an alert; None where none was."""
+    query = select(Event.id).where(Event.alert_id == alert_id)
     return session.exec(query.order_by(col(Event.seq).desc()).limit(1)).first()
 
 

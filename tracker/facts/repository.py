@@ -135,11 +135,6 @@ def capital(
     return list(session.exec(query))
 
 
-def actions_of(session: Session, entity_id: int) -> list[CorporateAction]:
-    """The entity's splits and ADS changes, oldest first."""
-    return actions(session, entity_ids=[entity_id])
-
-
 def actions(
     session: Session, *, entity_ids: Collection[int] | None = None
 ) -> list[CorporateAction]:

@@ -150,11 +150,6 @@ def wallet_counts(session: Session) -> dict[int, dict[Tier, int]]:
     return counts
 
 
-def wallet_tiers(session: Session) -> dict[int, frozenset[Tier]]:
-    """The tiers of the open wallets of enabled entities, by entity id."""
-    return {entity_id: frozenset(tiers) for entity_id, tiers in wallet_counts(session).items()}
-
-
 def open_wallets(
     session: Session,
     *,
