@@ -131,6 +131,16 @@ def test_an_import_tells_bad_rows_and_exits_with_1(cli, tmp_path):
     assert cli.json("wallets", "import", str(wallets))["accepted"] == 1
 
 
+def test_a_dry_run_checks_every_row_and_writes_none(cli, tmp_path):
+    file = tmp_path / "entities.csv"
+    file.write_text("slug,name,kind\ngood-one,Good,etf\n", encoding="utf-8")
+    report = cli.json("entities", "import", str(file), "--dry-run")
+    assert (report["accepted"], report["dry_run"]) == (1, True)
+    assert cli.error("entities", "show", "good-one")
+    assert cli.json("entities", "import", str(file))["accepted"] == 1
+    assert cli.json("entities", "show", "good-one")["name"] == "Good"
+
+
 def test_disclosures_are_imported_and_holdings_name_their_source(cli, tmp_path):
     file = tmp_path / "disclosures.csv"
     file.write_text(
