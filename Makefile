@@ -19,10 +19,10 @@ install: $(VENV)/installed ## make .venv with the `tracker` command in it
 up: install ## install and run the whole service (Ctrl-C stops it)
 	@exec $(BIN)/tracker up
 
-test: $(VENV)/installed-dev ## install and run the tests
+test: $(VENV)/installed-dev $(BIN)/anvil ## install and run the tests
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadscope -m "not faults" $(ARGS)
 
-faults: $(VENV)/installed-dev ## the long runs: processes killed, servers cut, sources that lie
+faults: $(VENV)/installed-dev $(BIN)/anvil ## the long runs: processes killed, servers cut, sources that lie
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) -m faults $(ARGS)
 
 check: $(VENV)/installed-dev ## lint, types, import contracts
@@ -30,7 +30,7 @@ check: $(VENV)/installed-dev ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed-dev ## speed, beside the obvious alternatives, on recorded data
+bench: $(VENV)/installed-dev $(BIN)/anvil ## speed, beside the obvious alternatives, on recorded data
 	@for each in tests/bench/[a-z]*.py; do \
 	    name=$$(basename $$each .py); echo "== $$name"; $(BIN)/python -m tests.bench.$$name; done
 
@@ -49,3 +49,7 @@ $(VENV)/installed: requirements.txt pyproject.toml
 $(VENV)/installed-dev: requirements-dev.txt pyproject.toml
 	@deploy/make-venv $(VENV) requirements-dev.txt
 	@touch $@ $(VENV)/installed
+
+# Without it the suite runs all the same, so a failure to fetch it is only told.
+$(BIN)/anvil: deploy/get-anvil | $(VENV)/installed-dev
+	-@$(BIN)/python deploy/get-anvil

@@ -1,16 +1,22 @@
-"""Real HTTP servers on loopback that serve a chain's blocks as Core's REST and as Esplora do."""
+"""Real HTTP servers on loopback that serve a chain as Core's REST and as Esplora do.
+
+What Esplora's index knows of scripts and transactions is in `tests/script_index.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from embit.transaction import Transaction
+
 from tests.regtest import RegtestChain
+from tests.script_index import script_answer, spent_outputs
 
 Route = Callable[[RegtestChain, str], tuple[int, bytes]]
 Canned = tuple[int, dict[str, str], bytes]
@@ -91,17 +97,45 @@ def core_rest(chain: RegtestChain, path: str) -> tuple[int, bytes]:
     return 404, b""
 
 
+def core_rest_30(chain: RegtestChain, path: str) -> tuple[int, bytes]:
+    """The same of Core 30, which also serves what a block spent (src/rest.cpp)."""
+    if path.startswith("/rest/spenttxouts/") and path.endswith(".bin"):
+        name = path.rpartition("/")[2].removesuffix(".bin")
+        for height in range(chain.height + 1):
+            if chain.block_hash(height) == bytes.fromhex(name):
+                return 200, spent_outputs(chain, height)
+        return 404, name.encode() + b" not found\r\n"
+    return core_rest(chain, path)
+
+
 def esplora(chain: RegtestChain, path: str) -> tuple[int, bytes]:
-    """Esplora's answers for the calls that a block source makes."""
+    """Esplora's answers, with an empty mempool."""
+    return esplora_with(())(chain, path)
+
+
+def esplora_with(mempool: Sequence[Transaction], *, limit: int = 500) -> Route:
+    """Esplora with these unconfirmed transactions; it lists at most `limit` unspent outputs."""
+
+    def route(chain: RegtestChain, path: str) -> tuple[int, bytes]:
+        found = script_answer(chain, path, mempool, limit)
+        return _esplora_blocks(chain, path) if found is None else found
+
+    return route
+
+
+def _esplora_blocks(chain: RegtestChain, path: str) -> tuple[int, bytes]:
     parts = path.strip("/").split("/")
     if path == "/blocks/tip/height":
         return 200, str(chain.height).encode()
     if parts[0] == "block-height":
         found = chain.block_hash(int(parts[1]))
         return (404, b"Block not found") if found is None else (200, found.hex().encode())
-    if parts[0] == "block" and parts[2:] == ["raw"]:
+    if path == "/blocks/tip/hash":
+        return 200, chain.tip.hash.hex().encode()
+    if parts[0] == "block" and parts[2:] in (["raw"], ["header"]):
         try:
-            return 200, chain.raw(bytes.fromhex(parts[1]))
+            raw = chain.raw(bytes.fromhex(parts[1]))
         except KeyError:
             return 404, b"Block not found"
+        return 200, raw if parts[2] == "raw" else raw[:80].hex().encode()
     return 404, b"endpoint does not exist"

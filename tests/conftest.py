@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import servers as running
 from tracker.embedded.servers import ServerUrls
+
+if TYPE_CHECKING:
+    from tests.anvil import Anvil
 
 _numbers = itertools.count()
 
@@ -41,3 +45,12 @@ def redis_url(servers: ServerUrls) -> str:
     with running.redis_client(url) as client:
         client.flushdb()
     return url
+
+
+@pytest.fixture
+def anvil() -> Iterator[Anvil]:
+    """A fresh Ethereum node of chain 1, for this test alone."""
+    from tests import anvil as ethereum  # half a second of imports that most runs do without
+
+    with ethereum.run(chain_id=1) as node:
+        yield node

@@ -42,6 +42,7 @@ class Fleet:
             "TRACKER_PORT": str(self.port),
             "TRACKER_CONFIG": "",
             "TRACKER_LIVE_QUOTES": "false",
+            "TRACKER_ETHEREUM_RPC_URLS": "",  # a test that follows Ethereum names its node
             "TRACKER_BITCOIN_POLL_SECONDS": "1",
             **settings,
         }

@@ -143,8 +143,9 @@ class Scene:
     def balance(self) -> int | None:
         """The holder's ledger balance in satoshi."""
         with self.database.transaction() as session:
-            row = session.get(Balance, ("bitcoin", self.holder, "BTC"))
-            return None if row is None else row.amount
+            return session.exec(
+                select(Balance.amount).where(Balance.key == self.holder, Balance.asset == "BTC")
+            ).first()
 
     def alerts(self) -> list[Alert]:
         """Every alert, oldest first."""

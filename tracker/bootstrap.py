@@ -19,7 +19,7 @@ from tracker.detection.news import NewsPolicy
 from tracker.detection.withdraw import withdraw
 from tracker.domain.entity import Role
 from tracker.doorbell import CeleryDoorbell, Doorbell, Silent
-from tracker.errors import ConfigError
+from tracker.errors import ConfigError, TrackerError
 from tracker.facts import repository as facts
 from tracker.facts.sync import sync_facts
 from tracker.log import get_logger
@@ -29,8 +29,14 @@ from tracker.registry import repository as registry
 from tracker.registry.sync import sync_registry
 
 if TYPE_CHECKING:
-    from tracker.chains.pool import SourcePool
-    from tracker.scanning.bitcoin import BitcoinScan
+    from tracker.chains.ethereum.pool import EthereumPool
+    from tracker.chains.pool import BitcoinPool
+    from tracker.reconciliation.bitcoin import BitcoinReconcile
+    from tracker.reconciliation.ethereum import EthereumReconcile
+    from tracker.scanning.backfill import Backfill
+    from tracker.scanning.chain_scan import ChainScan
+    from tracker.scanning.openings import WalletOpenings
+    from tracker.scanning.senders import SenderEnrichment
 
 log = get_logger(__name__)
 
@@ -80,7 +86,7 @@ class Services:
     clock: Callable[[], datetime] = field(default=system_clock)
 
     @cached_property
-    def bitcoin_pool(self) -> SourcePool:
+    def bitcoin_pool(self) -> BitcoinPool:
         """The Bitcoin sources of the settings, as one."""
         from tracker.chains.bitcoin.sources import open_pool
 
@@ -91,22 +97,106 @@ class Services:
         """What is news, and what history."""
         return NewsPolicy.of(self.settings)
 
-    def bitcoin_scan(self) -> BitcoinScan:
-        """A scan of the Bitcoin chain over these services."""
+    @cached_property
+    def ethereum_pool(self) -> EthereumPool:
+        """The Ethereum sources of the settings, as one; `ConfigError` where there is none."""
+        from tracker.chains.ethereum.pool import open_pool
+
+        return open_pool(self.settings)
+
+    @property
+    def chains(self) -> tuple[str, ...]:
+        """The chains for which a source is configured."""
+        configured = {
+            "bitcoin": self.settings.bitcoin_sources,
+            "ethereum": self.settings.ethereum_rpc_urls,
+        }
+        return tuple(chain for chain, sources in configured.items() if sources)
+
+    def scan(self, chain: str) -> ChainScan:
+        """A scan of a chain over these services."""
+        if chain == "ethereum":
+            from tracker.scanning.ethereum import EthereumScan
+
+            return EthereumScan(
+                self.database, self.ethereum_pool, self.settings, self.doorbell, self.clock
+            )
         from tracker.scanning.bitcoin import BitcoinScan
 
         return BitcoinScan(
             self.database, self.bitcoin_pool, self.settings, self.doorbell, self.clock
         )
 
-    def save_bitcoin_sources(self) -> None:
-        """Write the state of the Bitcoin sources, for `/v1/sources`."""
+    def openings(self, chain: str) -> WalletOpenings:
+        """What takes the openings of new wallets on a chain."""
+        if chain == "ethereum":
+            from tracker.scanning.ethereum_openings import EthereumOpenings
+
+            return EthereumOpenings(self.database, self.ethereum_pool)
+        from tracker.scanning.bitcoin_openings import BitcoinOpenings
+
+        return BitcoinOpenings(self.database, self.bitcoin_pool, self.clock)
+
+    def senders(self) -> SenderEnrichment:
+        """What asks for the senders that Bitcoin's blocks do not reveal."""
+        from tracker.scanning.senders import SenderEnrichment
+
+        return SenderEnrichment(self.database, self.bitcoin_pool)
+
+    def backfill(self, chain: str) -> Backfill:
+        """What reads the ranges of a chain that were asked for."""
+        if chain == "ethereum":
+            from tracker.scanning.ethereum_backfill import EthereumBackfill
+
+            return EthereumBackfill(self.database, self.ethereum_pool, self.settings, self.clock)
+        from tracker.scanning.bitcoin_backfill import BitcoinBackfill
+
+        return BitcoinBackfill(self.database, self.bitcoin_pool, self.settings, self.clock)
+
+    def reconcile(self) -> bool:
+        """Probe what was asked for and what is due; returns whether more is due at once."""
+        from tracker.reconciliation.asked.answering import answer_requests
+
+        ticks = {chain: self.reconciliation(chain).tick for chain in self.chains}
+        answer_requests(self.database, ticks, self.clock)
+        more = False
+        for chain, tick in ticks.items():
+            try:
+                more = tick().more or more
+            except TrackerError as error:
+                log.warning("reconcile_waits", chain=chain, error=str(error))
+        if "ethereum" in self.chains:
+            self._read_late_records()
+        return more
+
+    def reconciliation(self, chain: str) -> EthereumReconcile | BitcoinReconcile:
+        """What compares a chain's ledger with its balances."""
+        if chain == "ethereum":
+            from tracker.reconciliation.ethereum import EthereumReconcile
+
+            return EthereumReconcile(self.database, self.ethereum_pool, self.clock)
+        from tracker.reconciliation.bitcoin import BitcoinReconcile
+
+        return BitcoinReconcile(self.database, self.bitcoin_pool, self.clock)
+
+    def _read_late_records(self) -> None:
+        """Traces of blocks that were applied without them."""
+        from tracker.reconciliation.late_traces import LateTraces
+
+        try:
+            LateTraces(self.database, self.ethereum_pool, self.clock).tick()
+        except TrackerError as error:
+            log.warning("late_records_wait", chain="ethereum", error=str(error))
+
+    def save_sources(self, chain: str) -> None:
+        """Write the state of a chain's sources, for `/v1/sources`."""
+        pool = self.ethereum_pool if chain == "ethereum" else self.bitcoin_pool
         with self.database.transaction() as session:
-            for state in self.bitcoin_pool.states():
+            for state in pool.states():
                 operations.upsert_source(
                     session,
                     name=state.name,
-                    kind=f"bitcoin_{state.kind}",
+                    kind=f"{chain}_{state.kind}",
                     state=state.state,
                     now=self.clock(),
                     height=state.height,

@@ -69,6 +69,23 @@ class Settings(BaseSettings):
     bitcoin_checks: Literal["full", "trusted"] = "full"  # trusted: skips merkle and proof of work
     bitcoin_max_blocks_per_tick: int = Field(50, ge=1, le=2000)
 
+    # Ethereum: JSON-RPC endpoints, best first; empty follows no Ethereum
+    ethereum_rpc_urls: CommaList = (
+        "https://ethereum-rpc.publicnode.com",
+        "https://eth.drpc.org",
+        "https://eth.llamarpc.com",
+    )
+    ethereum_chain_id: int = Field(1, ge=1)
+    ethereum_poll_seconds: Seconds = 6.0
+    ethereum_start_height: int | None = Field(None, ge=0)
+    ethereum_checks: Literal["full", "trusted"] = "full"  # trusted: skips hashes and roots
+    ethereum_max_blocks_per_tick: int = Field(50, ge=1, le=2000)
+    ethereum_traces: Literal["auto", "off"] = "auto"
+    # how often new wallets are opened and old blocks read on; how often balances are probed
+    backfill_poll_seconds: Seconds = 10.0
+    reconcile_poll_seconds: Seconds = 60.0
+    beacon_url: str = ""  # a consensus client, for validators' balances
+
     # markets
     market_poll_seconds: Seconds = 60.0
     coin_quote_sources: CommaList = ("coinbase", "kraken", "bitstamp", "binance", "coingecko")
@@ -91,7 +108,7 @@ class Settings(BaseSettings):
 
     # fleet
     head_concurrency: int = Field(2, ge=1, le=256)  # processes
-    bulk_concurrency: int = Field(1, ge=1, le=256)
+    bulk_concurrency: int = Field(2, ge=1, le=256)
     api_keys_required_for_reads: bool = False
 
     http_timeout_seconds: float = Field(20.0, gt=0, le=600)
@@ -100,8 +117,8 @@ class Settings(BaseSettings):
     log_json: bool = False
 
     @field_validator(
-        "bitcoin_sources", "coin_quote_sources", "share_quote_sources", "webhook_ports",
-        mode="before",
+        "bitcoin_sources", "ethereum_rpc_urls", "coin_quote_sources", "share_quote_sources",
+        "webhook_ports", mode="before",
     )
     @classmethod
     def _split(cls, value: Any) -> Any:
@@ -216,7 +233,7 @@ def _explained(error: ValidationError) -> ConfigError:
             mend=f"{hint}correct the line in {_DEFAULT_FILE}; keys are written in small letters, "
             "without TRACKER_",
         )
-    secret = name.endswith(("_url", "_sources"))
+    secret = name.endswith(("_url", "_urls", "_sources"))
     return ConfigError(
         f"bad setting: {first['msg']}",
         field=f"TRACKER_{name.upper()}",

@@ -8,11 +8,16 @@ from tracker.log import get_logger
 
 # Task names; each is its queue's tick, and `workers` registers one function for each.
 SCAN_BITCOIN = "scan.bitcoin"
+SCAN_ETHEREUM = "scan.ethereum"
 PUBLISH = "publish"
 DELIVER = "deliver"
 DETECT = "detect"
 MARKET = "market"
-TICKS = (SCAN_BITCOIN, PUBLISH, DELIVER, DETECT, MARKET)
+RECONCILE = "reconcile"
+BACKFILL = "backfill"
+TICKS = (
+    SCAN_BITCOIN, SCAN_ETHEREUM, PUBLISH, DELIVER, DETECT, MARKET, RECONCILE, BACKFILL,
+)  # fmt: skip
 
 log = get_logger(__name__)
 

@@ -106,6 +106,30 @@ class ReplyError(TrackerError):
     status = 502
 
 
+class PrunedStateError(NotFoundError):
+    """The node no longer keeps the state of that block: an archive node may."""
+
+    code = "pruned_state"
+
+
+class MethodMissingError(NotFoundError):
+    """The source does not offer this call at all."""
+
+    code = "method_missing"
+
+
+class TooManyOutputsError(TrackerError):
+    """A source refuses to list so many unspent outputs, or so many cannot be checked one by one."""
+
+    code = "too_many_outputs"
+
+
+class LongHistoryError(TrackerError):
+    """A script has more transactions than may be read."""
+
+    code = "long_history"
+
+
 class DeepForkError(TrackerError):
     """The chain forked below the final height: this needs a person."""
 
@@ -138,6 +162,12 @@ class SourceUnavailableError(RetryableError):
     ) -> None:
         super().__init__(message, field=field, value=value, mend=mend)
         self.retry_after = retry_after
+
+
+class QuotaError(SourceUnavailableError):
+    """The source's allowance is used up: it answers again when the provider's period ends."""
+
+    code = "quota_exhausted"
 
 
 class StaleWatchSetError(RetryableError):

@@ -53,6 +53,8 @@ app.conf.update(
         "workers.deliver",
         "workers.detect",
         "workers.market",
+        "workers.backfill",
+        "workers.reconcile",
         "workers.canary",
     ),
 )

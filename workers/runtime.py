@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from tracker import bootstrap
 from tracker.config import current
-from tracker.scanning.bitcoin import BitcoinScan
+
+if TYPE_CHECKING:
+    from tracker.scanning.backfill import Backfill
+    from tracker.scanning.chain_scan import ChainScan
+    from tracker.scanning.openings import WalletOpenings
+    from tracker.scanning.senders import SenderEnrichment
 
 
 @lru_cache(maxsize=1)
@@ -15,15 +21,33 @@ def services() -> bootstrap.Services:
     return bootstrap.build(current())
 
 
+@lru_cache
+def scan(chain: str) -> ChainScan:
+    """The scan of a chain, with its watch set in memory."""
+    return services().scan(chain)
+
+
+@lru_cache
+def openings(chain: str) -> WalletOpenings:
+    """What opens a chain's wallets; remembers which no source can tell."""
+    return services().openings(chain)
+
+
 @lru_cache(maxsize=1)
-def bitcoin_scan() -> BitcoinScan:
-    """The scan of this process, with its watch set in memory."""
-    return services().bitcoin_scan()
+def senders() -> SenderEnrichment:
+    """What asks for hidden senders; remembers how often it asked in vain."""
+    return services().senders()
+
+
+@lru_cache
+def backfill(chain: str) -> Backfill:
+    """What reads a chain's ranges."""
+    return services().backfill(chain)
 
 
 def close() -> None:
     """Give the connections back."""
     if services.cache_info().currsize:
         services().database.dispose()
-    services.cache_clear()
-    bitcoin_scan.cache_clear()
+    for made in (services, scan, openings, senders, backfill):
+        made.cache_clear()

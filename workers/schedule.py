@@ -15,10 +15,13 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
     """Celery's static schedule for these settings; intervals in seconds."""
     ticks = {
         doorbell.SCAN_BITCOIN: settings.bitcoin_poll_seconds,
+        doorbell.SCAN_ETHEREUM: settings.ethereum_poll_seconds,
         doorbell.PUBLISH: 2.0,
         doorbell.DELIVER: 2.0,
         doorbell.DETECT: 300.0,
         doorbell.MARKET: settings.market_poll_seconds,
+        doorbell.BACKFILL: settings.backfill_poll_seconds,
+        doorbell.RECONCILE: settings.reconcile_poll_seconds,
     }
     entries = {name: _entry(name, name, seconds) for name, seconds in ticks.items()}
     for queue in HEAD + BULK:

@@ -34,6 +34,7 @@ def start_once(folder: Path) -> tuple[float, float]:
         "TRACKER_CONFIG": "",
         "TRACKER_LIVE_QUOTES": "false",
         "TRACKER_BITCOIN_SOURCES": "esplora+http://127.0.0.1:9",
+        "TRACKER_ETHEREUM_RPC_URLS": "http://127.0.0.1:9",
     }
     started = time.perf_counter()
     with (folder / "up.log").open("ab") as output:

@@ -162,7 +162,7 @@ def test_the_page_explains_itself_and_tells_of_its_sources_without_a_script(watc
     watched.open("/")
     assert watched.page.locator("h1").inner_text() == "Who holds the coins, and who starts to sell"
     assert watched.page.get_by_text("No source has reported yet").is_visible()
-    meaning = watched.page.get_by_text("Neither means 0.")
+    meaning = watched.page.get_by_text("None of these means 0.")
     assert not meaning.is_visible()
     watched.page.get_by_text("How to read this page").click()
     assert meaning.is_visible()

@@ -17,15 +17,20 @@ from tracker.detection import chain_sales, forks
 from tracker.domain.match import outpoint_of
 from tracker.embedded.servers import ServerUrls
 from tracker.ledger import repository as ledger
+from tracker.ledger.coins import repository as coins
+from tracker.ledger.postings import repository as postings
 
 # Where a crash is injected: before and after each of these, inside the block's transaction.
 POINTS = [
     (ledger, "move_cursor"),
     (ledger, "write_block"),
-    (ledger, "write_movements"),
-    (ledger, "add_to_balances"),
-    (ledger, "write_coins"),
-    (ledger, "spend"),
+    (postings, "write_movements"),
+    (postings, "add_to_balances"),
+    (postings, "add_to_days"),
+    (postings, "invert"),
+    (coins, "write_coins"),
+    (coins, "spend"),
+    (coins, "orphan"),
     (ledger, "write_transfers"),
     (ledger, "orphan_above"),
     (ledger, "set_final"),

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from tests.api_service import NOW, Api, running_api, services_for
-from tracker.db.chain import Balance, Block, Cursor, Movement, Transfer
+from tracker.db.chain import Balance, Block, Cursor, DayFlow, Movement, Transfer
 from tracker.db.facts import Disclosure, Price
 from tracker.db.registry import Entity, Wallet
 
@@ -45,10 +45,15 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
             tier="attested",
             active_from_height=FIRST,
             opening_known=request.param,
+            opening_height=FIRST if request.param else None,
+            opening_hash=block_hash(FIRST) if request.param else None,
+            opening_time=START if request.param else None,
+            opening_note=None if request.param else "no source lists its outputs",
             recorded_at=START,
         )
         session.add(wallet)
         session.flush()
+        days: dict[date, int] = {}
         for above, amount in MOVED.items():
             height = FIRST + above
             session.add(
@@ -79,6 +84,7 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                     wallet_id=wallet.id,
                 )
             )
+            days[time_of(height).date()] = days.get(time_of(height).date(), 0) + amount
             session.add(
                 Transfer(
                     id=f"tr_{above}",
@@ -96,6 +102,13 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                     counterparties=[{"address": None, "name": None, "amount": "1", "key": "51"}],
                     intent="unknown_out" if amount < 0 else "unknown_in",
                     probability=Decimal("0.5"),
+                )
+            )
+        for day, amount in days.items():
+            session.add(
+                DayFlow(
+                    wallet_id=wallet.id, asset="BTC", bucket="liquid", cause="movement", day=day,
+                    amount=amount,
                 )
             )
         last = FIRST + max(MOVED)
@@ -116,6 +129,8 @@ def api(request, postgres_url: str, tmp_path) -> Iterator[Api]:
                 chain="bitcoin",
                 height=FIRST + TIP,
                 hash=block_hash(FIRST + TIP),
+                final_height=FIRST + TIP - 99,
+                safe_height=FIRST + TIP - 5,
                 tip_advanced_at=NOW - timedelta(minutes=5),
             )
         )
@@ -170,6 +185,7 @@ def test_what_stands_now_with_its_block_and_finality(api):
 
 def test_coverage_is_told_only_where_the_opening_is_known(api):
     (asset,) = api.get("/v1/entities/holder/holdings")["assets"]
+    assert asset["coverage_assets"] == (["BTC"] if api.known else None)
     if api.known:
         # 6.5 BTC stood at the end of the day as of which 15 were disclosed.
         assert asset["coverage"] == "0.433333"

@@ -175,7 +175,13 @@ def test_alerts_are_filtered_and_paged(api):
         if cursor is None:
             break
     assert [item["id"] for item in joined] == [item["id"] for item in whole]
-    assert api.get("/v1/alerts", params={"rule": "no_such_rule"})["items"] == []
+    assert api.get("/v1/alerts", params={"rule": "sell_off", "limit": 500})["items"] == whole
+
+
+def test_a_rule_that_nobody_knows_is_refused_with_the_known_ones(api):
+    reply = api.request("GET", "/v1/alerts?rule=typo")
+    assert reply.status_code == 422
+    assert "sell_off" in reply.json()["mend"]
 
 
 def test_what_is_history_is_not_an_event(api):
@@ -210,6 +216,22 @@ def test_an_unknown_entity_is_answered_with_near_ones(api):
         ("/v1/entities/strategy/mnav?basis=guessed", "basis"),
         ("/v1/entities/strategy/mnav/history?from=x", "from"),
         ("/v1/entities/strategy/mnav/history?from=2025-01-02&to=2025-01-01", "to"),
+        ("/v1/entities/strategy/holdings?at=900000", "at"),
+        ("/v1/entities/strategy/holdings?at=bitcoin:1", "at"),
+        ("/v1/entities/strategy/holdings?at=bitcoin:1&chain=ethereum", "chain"),
+        ("/v1/entities/strategy/holdings?at=1&chain=dogecoin", "chain"),
+        ("/v1/entities/strategy/holdings?at=soon&chain=bitcoin", "at"),
+        ("/v1/entities/strategy/holdings?chain=bitcoin", "chain"),
+        ("/v1/entities/strategy/holdings/history", "asset"),
+        ("/v1/entities/strategy/holdings/history?asset=DOGE", "asset"),
+        ("/v1/entities/strategy/holdings/history?asset=BTC&step=hour", "step"),
+        ("/v1/entities/strategy/holdings/history?asset=BTC&from=2010-01-01", "from"),
+        ("/v1/entities/strategy/changes?asset=DOGE", "asset"),
+        ("/v1/entities/strategy/changes?from=2026-02-01&to=2026-01-01", "to"),
+        ("/v1/entities/strategy/changes?cursor=xyz", "cursor"),
+        ("/v1/discrepancies?state=odd", "state"),
+        ("/v1/discrepancies?cursor=xyz", "cursor"),
+        ("/v1/alerts?rule=typo", "rule"),
         ("/v1/alerts?min_severity=loud", "min_severity"),
         ("/v1/alerts?cursor=xyz", "cursor"),
         ("/v1/events?after=-1", "after"),

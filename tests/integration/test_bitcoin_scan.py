@@ -20,7 +20,7 @@ from tracker.detection.news import NewsPolicy
 from tracker.detection.withdraw import withdraw
 from tracker.registry import repository as registry
 from tracker.registry.replacement import ClosedAddress, Removal
-from tracker.scanning import bitcoin
+from tracker.scanning import chain_scan
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_a_label_removed_while_a_block_is_applied_takes_its_alert_back(scene: Sc
     scene.chain.mine(1, txs=[scene.sell()])
     scene.publish()
     applied, removed = threading.Event(), threading.Event()
-    real = bitcoin.apply_block
+    real = chain_scan.apply_block
 
     def slow(*args: Any, **kwargs: Any) -> bool:
         applied.set()
@@ -260,7 +260,7 @@ def test_a_label_removed_while_a_block_is_applied_takes_its_alert_back(scene: Sc
             )
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
-        patch.setattr(bitcoin, "apply_block", slow)
+        patch.setattr(chain_scan, "apply_block", slow)
         removal = pool.submit(remove)
         scene.scan.tick()
         removal.result(30)

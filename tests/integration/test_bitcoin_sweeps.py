@@ -12,7 +12,7 @@ from tests.regtest import MinedBlock, key
 from tests.scene import Scene, second
 from tracker.db.chain import FollowedOutpoint
 from tracker.db.registry import Wallet
-from tracker.ledger import repository as ledger
+from tracker.ledger.coins import repository as coins
 from tracker.registry import repository as registry
 
 
@@ -131,8 +131,8 @@ def test_expired_coins_make_room_and_are_forgotten_once_final(
     block, _ = two_hops(scene)
     with scene.database.transaction() as session:
         height = scene.chain.height
-        assert ledger.followed_count(session, "bitcoin", height) == 2
-        assert ledger.followed_count(session, "bitcoin", height + 4) == 0
+        assert coins.followed_count(session, "bitcoin", height) == 2
+        assert coins.followed_count(session, "bitcoin", height + 4) == 0
     scene.chain.mine(4)
     change = next(utxo for utxo in block.utxos if utxo.script == scene.holder)
     paid = scene.chain.spend(change, [(scene.stranger, 10**8)], change=scene.holder)

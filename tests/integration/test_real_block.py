@@ -31,7 +31,7 @@ _SCAN = """
 import sys, time
 from tests.integration.test_real_block import settings_for, new_scan
 from tracker.db import Database
-import tracker.scanning.bitcoin as module
+import tracker.scanning.chain_scan as module
 
 real = module.apply_block
 def slow(*args, **kwargs):

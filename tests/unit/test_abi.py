@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from eth_hash.auto import keccak
 
 from tests.data import shared_data
 from tracker import resources
+from tracker.chains.ethereum import deposits, logs
 
 
 def _abi(name: str) -> list[dict[str, Any]]:
@@ -69,11 +72,36 @@ def test_indexed_parameters_are_those_of_recorded_logs() -> None:
     assert all(len(log["topics"]) == 1 + indexed for log in seen)
 
 
-def test_selectors_are_the_well_known_ones() -> None:
-    known = {"balanceOf": "0x70a08231", "decimals": "0x313ce567", "aggregate3": "0x82ad56cb"}
-    found = {
-        item["name"]: _hash(item)[:10]
-        for name in ("erc20.json", "multicall3.json")
-        for item in _abi(name)
-    }
+def test_the_topics_that_are_matched_are_those_of_the_events() -> None:
+    assert _hash(_event("erc20.json", "Transfer")) == logs.TRANSFER
+    assert _hash(_event("weth.json", "Deposit")) == logs.WRAP
+    assert _hash(_event("weth.json", "Withdrawal")) == logs.UNWRAP
+    assert _hash(_event("deposit_contract.json", "DepositEvent")) == deposits.DEPOSIT_EVENT
+
+
+@pytest.mark.parametrize(("abi", "known"), [
+    ("erc20.json", {"balanceOf": "0x70a08231", "decimals": "0x313ce567"}),
+    ("multicall3.json", {"aggregate3": "0x82ad56cb"}),
+    ("steth.json", {"sharesOf": "0xf5eb42dc", "getPooledEthByShares": "0x7a28fb88"}),
+    ("wsteth.json", {"stEthPerToken": "0x035faf82"}),
+    ("reth.json", {"getExchangeRate": "0xe6aa216c"}),
+    ("cbeth.json", {"exchangeRate": "0x3ba0b9a9"}),
+    ("weeth.json", {"getRate": "0x679aefce"}),
+    ("lseth.json", {"underlyingBalanceFromShares": "0xf79c3f02"}),
+    ("meth_staking.json", {"mETHToETH": "0x5890c11c"}),
+    ("aave_pool.json", {"getUserAccountData": "0xbf92857c"}),
+    ("safe.json", {
+        "execTransaction": "0x6a761202", "ExecutionSuccess": "0x442e715f",
+        "ExecutionFailure": "0x23428b18",
+    }),
+])
+def test_selectors_are_the_well_known_ones(abi: str, known: dict[str, str]) -> None:
+    found = {item["name"]: _hash(item)[:10] for item in _abi(abi)}
     assert {name: found[name] for name in known} == known
+
+
+def test_every_abi_has_its_source() -> None:
+    folder = resources.folder("abi")
+    sources = (folder / "SOURCES.md").read_text()
+    listed = set(re.findall(r"^\| `([a-z0-9_]+\.json)` \|", sources, re.MULTILINE))
+    assert listed == {path.name for path in folder.glob("*.json")}

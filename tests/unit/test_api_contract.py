@@ -75,14 +75,16 @@ LISTS = [
     "/v1/entities", "/v1/entities/{slug}/transfers", "/v1/entities/{slug}/mnav/history",
     "/v1/entities/{slug}/wallets", "/v1/entities/{slug}/disclosures",
     "/v1/entities/{slug}/capital", "/v1/alerts", "/v1/events", "/v1/sources", "/v1/webhooks",
-    "/v1/webhooks/{endpoint}/deliveries",
+    "/v1/webhooks/{endpoint}/deliveries", "/v1/entities/{slug}/changes", "/v1/discrepancies",
+    "/v1/chains", "/v1/entities/{slug}/holdings/history",
 ]  # fmt: skip
 
 WRITES = [
     ("/v1/entities", "post"), ("/v1/webhooks", "post"), ("/v1/webhooks/{endpoint}", "delete"),
     ("/v1/webhooks/{endpoint}/replay", "post"), ("/v1/webhooks/{endpoint}/test", "post"),
     ("/v1/webhooks/{endpoint}/rotate", "post"), ("/v1/alerts/{alert_id}/acknowledge", "post"),
-    ("/v1/alerts/{alert_id}/mute", "post"),
+    ("/v1/alerts/{alert_id}/mute", "post"), ("/v1/reconcile", "post"),
+    ("/v1/chains/{chain}/resume", "post"),
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tracker.domain.alert import Belief, Severity, alert_id
 from tracker.domain.entity import Kind, Tier
-from tracker.domain.sell_off import Clip, enabled_for, fold, joins
+from tracker.domain.sell_off import Clip, belief_of, enabled_for, fold, joins
 
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 COIN = 10**8
@@ -103,3 +103,13 @@ def test_incidents_are_joined_within_sixty_days() -> None:
 def test_a_share_of_an_absurd_disclosure_is_bounded() -> None:
     finding = fold("acme", "BTC", "a", [clip(21_000_000 * COIN, disclosed=1)])
     assert finding.share_of_disclosed == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("agree", "asked", "belief"),
+    [(1, 1, "confirmed"), (2, 3, "confirmed"), (1, 2, "probable"), (0, 1, "probable")],
+)
+def test_a_claim_is_confirmed_only_where_most_sources_have_its_block(
+    agree: int, asked: int, belief: str
+) -> None:
+    assert belief_of(Decimal("0.95"), agree=agree, asked=asked) == belief

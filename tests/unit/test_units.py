@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
 from tracker.db.types import Amount
-from tracker.domain.units import decimals, quantity_text, to_base_units, to_quantity
+from tracker.domain.units import DECIMALS, decimals, quantity_text, to_base_units, to_quantity
 from tracker.errors import InputError
 
 UINT256 = 2**256 - 1
 
 
-@given(st.integers(-UINT256, UINT256), st.sampled_from(["BTC", "ETH"]))
+@given(st.integers(-UINT256, UINT256), st.sampled_from(sorted(DECIMALS)))
 def test_every_amount_comes_back_as_it_was(amount: int, asset: str) -> None:
     assert to_base_units(to_quantity(amount, asset), asset) == amount
     assert to_base_units(Decimal(quantity_text(amount, asset)), asset) == amount
@@ -30,6 +30,9 @@ def test_every_amount_comes_back_as_it_was(amount: int, asset: str) -> None:
         (1, "ETH", "0.000000000000000001"),
         (5_000 * 10**8, "BTC", "5000"),
         (0, "BTC", "0"),
+        (11_303_232_476, "USDC", "11303.232476"),
+        (-1, "stETH", "-0.000000000000000001"),
+        (150_000_000, "WBTC", "1.5"),
         (UINT256, "ETH", f"{str(UINT256)[:-18]}.{str(UINT256)[-18:]}"),
     ],
 )

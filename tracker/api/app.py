@@ -10,6 +10,9 @@ from tracker.api.context import Context, Services
 from tracker.api.guard import Guard, declared_only
 from tracker.api.routes import (
     alerts,
+    backfill,
+    chains,
+    descriptors,
     disclosures,
     entities,
     events,
@@ -18,6 +21,7 @@ from tracker.api.routes import (
     labels,
     mnav,
     operations,
+    reconciliation,
     registry,
     wallets,
     webhooks,
@@ -46,6 +50,8 @@ def create_app(services: Services) -> FastAPI:
         health,
         entities,
         wallets,
+        descriptors,
+        backfill,
         holdings,
         disclosures,
         mnav,
@@ -54,6 +60,8 @@ def create_app(services: Services) -> FastAPI:
         webhooks,
         labels,
         registry,
+        chains,
+        reconciliation,
         operations,
     ):
         app.include_router(noun.router)

@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from tracker.config import Settings
 from tracker.db import Database
 from tracker.doorbell import Doorbell
+from tracker.scanning.block_times import BitcoinBlocks, EthereumHeaders
 
 
 class Services(Protocol):
@@ -33,6 +34,14 @@ class Services(Protocol):
     @property
     def clock(self) -> Callable[[], datetime]:
         """Tells the time, UTC-aware."""
+
+    @property
+    def bitcoin_pool(self) -> BitcoinBlocks:
+        """The Bitcoin sources, opened at the first use."""
+
+    @property
+    def ethereum_pool(self) -> EthereumHeaders:
+        """The Ethereum sources, opened at the first use; `ConfigError` where there is none."""
 
     def sync(self, *, even_if_unchanged: bool = False) -> bool:
         """Bring the bundled registry and facts, and the alerts on them, up to date."""

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import RemoteDisconnected
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 import urllib3
 
+from tracker.chains.port import SlowDownError
+from tracker.chains.transport import DeadlineAdapter
 from tracker.errors import ConfigError, ReplyError, SourceUnavailableError
 
 _MAX_REDIRECTS = 3
@@ -28,10 +31,11 @@ _KEY_IN_PATH = re.compile(r"(?<=/)(?=[^/]*[0-9])[^/]{16,}")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer: the status, and the body within its bound."""
+    """A whole answer: the status, the body within its bound, and its Retry-After in seconds."""
 
     status: int
     body: bytes
+    retry_after: float | None = None
 
     @property
     def text(self) -> str:
@@ -40,7 +44,10 @@ class Reply:
 
 
 class HttpClient:
-    """One base URL, one session. `name` is the URL without credentials or a key in its path."""
+    """One base URL, one session. `name` is the URL without credentials or a key in its path.
+
+    The timeout is the total of one question: resolving, connecting, headers, body, redirects.
+    """
 
     def __init__(
         self, url: str, *, timeout_seconds: float, user_agent: str, field: str,
@@ -71,7 +78,11 @@ class HttpClient:
         self._origin = (parts.scheme, parts.hostname, port)
         self._timeout = timeout_seconds
         self._session = requests.Session()
+        self._session.mount("http://", DeadlineAdapter())
+        self._session.mount("https://", DeadlineAdapter())
         self._session.headers["User-Agent"] = user_agent
+        # Its decoder stops at the bound given to a read, so that a small bomb stays small.
+        self._session.headers["Accept-Encoding"] = "gzip"
         if auth is not None:
             self._session.auth = auth
         elif parts.username is not None:
@@ -80,8 +91,8 @@ class HttpClient:
     def get(self, path: str, *, limit: int) -> Reply:
         """The answer to GET `path`, of at most `limit` bytes.
 
-        Raises `SourceUnavailableError` (not reached, too slow, 429 or 5xx) and `ReplyError` (too
-        long, a redirect to another host).
+        Raises `SlowDownError` (429), `SourceUnavailableError` (not reached, too slow, 5xx) and
+        `ReplyError` (too long when unpacked, a redirect to another host).
         """
         return self._send("GET", path, limit=limit)
 
@@ -104,10 +115,7 @@ class HttpClient:
         url = self._base + path
         try:
             for _ in range(_MAX_REDIRECTS + 1):
-                with self._session.request(
-                    method, url, data=data, headers=dict(headers or {}), stream=True,
-                    timeout=self._timeout, allow_redirects=False,
-                ) as response:
+                with self._ask(method, url, data, dict(headers or {}), deadline) as response:
                     target = response.headers.get("Location")
                     if response.is_redirect and target:
                         url = self._same_host(urljoin(url, target))
@@ -115,9 +123,12 @@ class HttpClient:
                     status = response.status_code
                     if status == 429 or (status >= 500 and not pass_5xx):
                         raise self._refused(response)
-                    return Reply(status, self._read(response, limit, deadline))
+                    wait = retry_after(response.headers.get("Retry-After"))
+                    return Reply(status, self._read(response, limit, deadline), wait)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # The text of these errors may hold the whole URL, so only their kind is told.
+            if _is_read_timeout(error):
+                raise self._too_slow() from None
             raise SourceUnavailableError(
                 f"{self.name} cannot be reached: {_kind(error)}", field="source", value=self.name,
                 mend="check the network and the address; it is tried again by itself",
@@ -125,6 +136,34 @@ class HttpClient:
         raise ReplyError(
             f"{self.name} redirects in a circle", field="source", value=self.name,
             mend="give the URL that answers directly",
+        )
+
+    def _ask(
+        self, method: str, url: str, data: bytes | None, headers: dict[str, str], deadline: float
+    ) -> requests.Response:
+        """The answer, its body still to be read.
+
+        A server may close a kept connection just as it is used again: every question is a reading
+        one, so it is asked once more, on a new connection.
+        """
+        for again in (True, False):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                return self._session.request(
+                    method, url, data=data, headers=headers, stream=True, timeout=left,
+                    allow_redirects=False,
+                )
+            except requests.ConnectionError as error:
+                if not (again and _hung_up(error)):
+                    raise
+        raise self._too_slow()
+
+    def _too_slow(self) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"{self.name} took longer than {self._timeout:g} seconds", field="source",
+            value=self.name, mend="raise TRACKER_HTTP_TIMEOUT_SECONDS, or add a source",
         )
 
     def _same_host(self, url: str) -> str:
@@ -138,18 +177,21 @@ class HttpClient:
         return url
 
     def _refused(self, response: requests.Response) -> SourceUnavailableError:
-        wait = _retry_after(response.headers.get("Retry-After"))
-        slow_down = response.status_code == 429
+        wait = retry_after(response.headers.get("Retry-After"))
+        if response.status_code == 429:
+            return SlowDownError(
+                f"{self.name} asks to slow down", retry_after=wait, field="status", value=429,
+                mend="add a source, or one of your own",
+            )
         return SourceUnavailableError(
-            f"{self.name} " + ("asks to slow down" if slow_down else "is out of order"),
-            retry_after=wait, field="status", value=response.status_code,
-            mend="add a source, or one of your own" if slow_down else "it is tried again by itself",
+            f"{self.name} is out of order", retry_after=wait, field="status",
+            value=response.status_code, mend="it is tried again by itself",
         )
 
     def _read(self, response: requests.Response, limit: int, deadline: float) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        # read1 returns what has arrived: a source that drips bytes meets the deadline.
+        # read1 returns what has arrived, at most so much of it unpacked.
         while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
             size += len(chunk)
             if size > limit:
@@ -158,10 +200,7 @@ class HttpClient:
                     mend="check that the URL leads to the API itself",
                 )
             if time.monotonic() > deadline:
-                raise SourceUnavailableError(
-                    f"{self.name} took longer than {self._timeout:g} seconds", field="source",
-                    value=self.name, mend="raise TRACKER_HTTP_TIMEOUT_SECONDS, or add a source",
-                )
+                raise self._too_slow()
             chunks.append(chunk)
         length = response.headers.get("Content-Length", "")
         encoded = response.headers.get("Content-Encoding")
@@ -188,7 +227,25 @@ def _kind(error: Exception) -> str:
     return type(error).__name__
 
 
-def _retry_after(value: str | None) -> float | None:
+def _is_read_timeout(error: Exception) -> bool:
+    """Whether the time ran out after the connection stood."""
+    if isinstance(error, requests.ConnectTimeout):
+        return False
+    return isinstance(
+        error, (requests.Timeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+    )
+
+
+def _hung_up(error: requests.ConnectionError) -> bool:
+    """Whether the other side closed the connection without a word."""
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, urllib3.exceptions.ProtocolError) and any(
+        isinstance(part, (RemoteDisconnected, ConnectionResetError, BrokenPipeError))
+        for part in cause.args
+    )
+
+
+def retry_after(value: str | None) -> float | None:
     """Seconds to wait (RFC 9110, 10.2.3: a number or a date), within an hour; None if unsaid."""
     if not value:
         return None

@@ -1,240 +1,302 @@
-"""Several Bitcoin sources as one: the first that is well answers; who fails or lies waits.
+"""Several sources of a chain as one: the preferred that is well answers; who fails or lies waits.
 
-States, as `/sources` shows them: `ok`; `lagging` (behind what another source showed);
-`unreachable`; `paused` (it asked us to slow down); `lying` (it sent what cannot be: a forged or
-foreign block, a web page, another chain).
+`Members` asks the sources, `StickyHead` says which tip is believed.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import ClassVar, Generic
 
+from tracker.chains.head import StickyHead
+from tracker.chains.health import FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS
+from tracker.chains.limits import Rate, rate_of
+from tracker.chains.members import Answer, Clocks, Member, Members, S, SourceState, Words
 from tracker.chains.port import BitcoinSource, PartialSource
-from tracker.domain.chain import Tip
-from tracker.errors import (
-    ConfigError,
-    InvalidBlockError,
-    NotFoundError,
-    ReplyError,
-    SourceUnavailableError,
-    TrackerError,
-)
-from tracker.log import get_logger, mask
+from tracker.chains.provenance import Provenance
+from tracker.domain.chain import BlockRef, Tip
+from tracker.errors import InvalidBlockError, SourceUnavailableError
+from tracker.log import get_logger
 
-State = Literal["ok", "lagging", "unreachable", "lying", "paused"]
-Answer = TypeVar("Answer")
+__all__ = [
+    "FIRST_WAIT_SECONDS", "MAX_WAIT_SECONDS", "Agreement", "BitcoinPool", "SourcePool",
+    "SourceState", "Words",
+]
 
-FIRST_WAIT_SECONDS = 5.0
-MAX_WAIT_SECONDS = 600.0
 LAG_BLOCKS = 2  # a source further behind than this is lagging
-_REMEMBERED_BLOCKS = 256
+# The others are asked for their tip too, one of them with a tip of ours: a feed can die silently.
+LOOK_SECONDS = 60.0
+PROVE_LOOK_SECONDS = 15.0  # one that has to prove itself
 
 log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SourceState:
-    """How one source does. Unknown is None: nothing was asked of it yet, or nothing is wrong."""
+class Agreement:
+    """How many of the sources that answered have a block."""
 
-    name: str
-    kind: str
-    state: State
-    height: int | None
-    latency_ms: int | None
-    last_ok: datetime | None
-    last_error: str | None
-    next_try: datetime | None
+    agree: int
+    asked: int
 
-
-@dataclass(slots=True)
-class _Member:
-    source: BitcoinSource
-    state: State = "ok"
-    known_network: bool = False
-    failures: int = 0
-    lies: int = 0  # blocks of it whose scan failed
-    height: int | None = None
-    latency_ms: int | None = None
-    last_ok: datetime | None = None
-    last_error: str | None = None
-    next_try: datetime | None = None
+    @property
+    def most(self) -> bool:
+        """Whether more than half of them have it."""
+        return 2 * self.agree > self.asked
 
 
-class SourcePool:
-    """The configured sources in their order of preference, behind the port of one."""
+class SourcePool(Generic[S]):
+    """The configured sources of a chain in their order of preference, behind the port of one.
+
+    Safe to share between threads as far as the sources are.
+    """
 
     kind = "pool"
+    words: ClassVar[Words]
 
     def __init__(
-        self, sources: Sequence[BitcoinSource], *, network: str,
+        self, sources: Sequence[S], *, network: str,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        timer: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+        rate: Callable[[str], Rate] = rate_of, lag_blocks: int = LAG_BLOCKS,
     ) -> None:
-        """`now` is the clock. Raises `ConfigError` where `sources` is empty."""
-        if not sources:
-            raise ConfigError(
-                "no Bitcoin source is configured", field="TRACKER_BITCOIN_SOURCES",
-                mend="name at least one: esplora+https://…, core+http://… or files:/folder",
-            )
-        self._members = [_Member(source) for source in sources]
-        self._network = network
-        self._now = now
-        self._served: OrderedDict[bytes, _Member] = OrderedDict()
+        """`now` is the clock; `timer` measures latencies, and `sleep` waits, in seconds.
+
+        `rate` gives the limit for a kind of source. Raises `ConfigError` where `sources` is empty.
+        """
+        self._members = Members(
+            sources, words=self.words, network=network, clocks=Clocks(now, timer, sleep), rate=rate
+        )
+        self._lag_blocks = lag_blocks
+        self._head = StickyHead()
+        self._origins: Provenance[Member[S]] = Provenance()
+        self._lock = self._members.lock
 
     @property
     def name(self) -> str:
         """The names of its sources."""
-        return ", ".join(member.source.name for member in self._members)
+        return ", ".join(member.source.name for member in self._members.all)
 
-    def tip(self) -> Tip:
-        """The tip of the first source that is well and not behind the others."""
-        lagging: Tip | None = None
-        for member, tip in self._answers(lambda source: source.tip()):
-            member.height = tip.height
-            best = max(other.height or 0 for other in self._members if other.state != "lying")
-            if tip.height >= best - LAG_BLOCKS:
-                member.state = "ok"
-                return tip
-            member.state = "lagging"
-            lagging = lagging or tip
-        if lagging is not None:  # all that answer lag: what they say is still true, only old
-            return lagging
-        raise self._none_left()
-
-    def block_hash(self, height: int) -> bytes | None:
-        """The hash at `height` by the first source that has one there."""
-        answered = False
-        for _, found in self._answers(lambda source: source.block_hash(height)):
-            if found is not None:
-                return found
-            answered = True
-        if answered:
-            return None
-        raise self._none_left()
-
-    def block(self, block_hash: bytes) -> bytes:
-        """The block from the first source that has it. `served_by` and `accuse` know whose it was.
-
-        Raises `SourceUnavailableError` where no source has it now.
-        """
-        for member, raw in self._answers(lambda source: source.block(block_hash)):
-            self._served[block_hash] = member
-            self._served.move_to_end(block_hash)
-            if len(self._served) > _REMEMBERED_BLOCKS:
-                self._served.popitem(last=False)
-            return raw
-        raise self._none_left()
+    def network(self) -> str | None:
+        """The network that the sources were checked against."""
+        return self._members.network
 
     def first_height(self) -> int | None:
         """Where a scan should begin by itself: the first block of a folder, None for a whole node.
 
         Only a source that holds part of the chain says so; the first one configured decides.
         """
-        source = self._members[0].source
+        source = self._members.all[0].source
         return source.first_height() if isinstance(source, PartialSource) else None
 
-    def network(self) -> str | None:
-        """The network that the sources were checked against."""
-        return self._network
+    def offers(self, ability: type) -> bool:
+        """Whether any of the sources has a further port (a runtime-checkable protocol)."""
+        return any(isinstance(member.source, ability) for member in self._members.all)
+
+    def states(self) -> list[SourceState]:
+        """How each source does, in the configured order."""
+        with self._lock:
+            return [member.state for member in self._members.all]
+
+    def stand_on(self, branch: Iterable[BlockRef]) -> None:
+        """Tell the ledger's newest blocks, newest last, before asking for the tip.
+
+        Without it the pool goes by what it told and fetched itself, which another process may have
+        overtaken.
+        """
+        with self._lock:
+            self._head.stand_on(branch)
+
+    def tip(self) -> Tip:
+        """The newest block of the preferred source that is well, on our branch or above it.
+
+        Another branch no higher than ours is told only once most sources that answer have stood on
+        it for a while; until then our head is told again.
+        """
+        asked: set[int] = set()
+        found = self._believed_tip(asked)
+        self._look(asked)
+        return found
+
+    def _believed_tip(self, asked: set[int]) -> Tip:
+        lagging: Tip | None = None
+        rivals: list[Tip] = []
+        for member, found in self._members.answers(lambda source: source.tip(), of_tip=True):
+            asked.add(member.index)
+            with self._lock:
+                if self._stands_against(member, found):
+                    rivals.append(found)
+                elif member.health.state == "lagging":
+                    lagging = lagging or found
+                else:
+                    if rivals:  # it is on our branch, and the one preferred so far is not
+                        self._members.preference.change(member.index, self._members.now())
+                    self._head.follow(found)
+                    return found
+        if lagging is not None:  # what they say is still true, only old
+            with self._lock:
+                self._head.follow(lagging)
+            return lagging
+        if rivals:
+            return self._contest(rivals)
+        raise self._members.none_left()
+
+    def _stands_against(self, member: Member[S], found: Tip) -> bool:
+        """Note a source's tip; whether it is on another branch that is no higher than ours."""
+        member.health.height = found.height
+        best = self._best_height()
+        for health in self._members.healths:
+            health.placed(self._members.now(), best, self._lag_blocks)
+        if self._head.standing(found) != "rival":
+            return False
+        member.health.doubted(self._members.now())
+        return True
+
+    def _best_height(self) -> int | None:
+        """The best height that is believed: of three and more, one that two of them have reached.
+
+        One source alone can then not make all others look late by a mere number.
+        """
+        known = [
+            health.height for health in self._members.healths
+            if health.height is not None and health.state != "lying"
+        ]
+        known.sort(reverse=True)
+        if len(known) >= 3:
+            return known[1]
+        return known[0] if known else None
+
+    def _contest(self, rivals: list[Tip]) -> Tip:
+        """Nobody who answers is on our branch: the head again, or the rival if it has lasted."""
+        rival = Counter(rivals).most_common(1)[0][0]
+        found = self.agreement(rival.height, rival.hash)
+        with self._lock:
+            lasted = self._head.challenge(rival if found.most else None, self._members.now())
+            if not lasted and self._head.tip is not None:
+                return self._head.tip
+            self._head.follow(rival)
+        log.warning(
+            "branch_changed", chain=self.words.chain, height=rival.height,
+            hash=rival.hash.hex(), agree=found.agree, asked=found.asked,
+        )
+        return rival
+
+    def _look(self, asked: set[int]) -> None:
+        """Ask one of the others for its tip where that is due: to come back, or to be compared."""
+        now = self._members.now()
+
+        def due_at(member: Member[S]) -> datetime:
+            if member.health.next_try is not None:
+                return member.health.next_try
+            seconds = LOOK_SECONDS if member.health.proved(now) else PROVE_LOOK_SECONDS
+            return member.looked_at + timedelta(seconds=seconds)
+
+        others = [member for member in self._members.all if member.index not in asked]
+        with self._lock:
+            due = min((m for m in others if due_at(m) <= now), key=due_at, default=None)
+        if due is None:
+            return
+        answered = self._members.attempt(due, lambda source: source.tip(), of_tip=True)
+        if answered is not None:
+            with self._lock:
+                self._stands_against(due, answered.value)
+
+    def block_hash(self, height: int) -> bytes | None:
+        """The hash at `height` by the first source that has one there."""
+        answered = False
+        for member, found in self._members.answers(lambda source: source.block_hash(height)):
+            if found is not None:
+                with self._lock:
+                    self._origins.named(found, member, height)
+                return found
+            answered = True
+        if answered:
+            return None
+        raise self._members.none_left()
+
+    def agreement(self, height: int, block_hash: bytes) -> Agreement:
+        """How many sources have this block at `height`, of those that answer now.
+
+        Each is asked once at most; one that is put aside, fails, or has to be waited for too long
+        is not counted; one that has no block there (yet) is.
+        """
+        agree = asked = 0
+        for member in self._members.all:
+            if member.health.circuit(self._members.now()) != "closed":
+                continue
+            found = self._members.attempt(member, lambda source: source.block_hash(height))
+            if found is not None:
+                asked += 1
+                agree += found.value == block_hash
+        return Agreement(agree, asked)
+
+    def ask(self, call: Callable[[S], Answer]) -> Answer:
+        """What the first source that can answer says to `call`.
+
+        Raises `SourceUnavailableError` where none can, and whatever else `call` raises that is no
+        matter of one source.
+        """
+        for _, answer in self._members.answers(call):
+            return answer
+        raise self._members.none_left()
+
+    def serve(self, block_hash: bytes, call: Callable[[S], Answer]) -> Answer:
+        """As `ask`, for the content of a block: `served_by` and `accuse` know whose it was."""
+        for member, answer in self._members.answers(call):
+            with self._lock:
+                height = self._origins.served(block_hash, member)
+                if height is not None:
+                    self._head.learn(height, block_hash)
+            return answer
+        self._withheld(block_hash)
+        raise self._members.none_left()
 
     def served_by(self, block_hash: bytes) -> str | None:
         """The name of the source that a block came from; None where that is not remembered."""
-        member = self._served.get(block_hash)
+        with self._lock:
+            member = self._origins.served_by(block_hash)
         return None if member is None else member.source.name
 
     def accuse(self, block_hash: bytes, error: InvalidBlockError) -> None:
-        """Put aside the source that sent a block whose scan failed, so that another is asked."""
-        member = self._served.pop(block_hash, None)
+        """Put aside the source that sent a block whose scan failed, so that another is asked.
+
+        Its next honest answer does not wash this off: each such block doubles the wait.
+        """
+        with self._lock:
+            member = self._origins.served_by(block_hash)
+            self._origins.forget(block_hash)
+            self._head.forget(block_hash)
         if member is not None:
-            # Its next honest answer does not wash this off: each such block doubles the wait.
-            member.failures = member.lies
-            member.lies += 1
-            self._put_aside(member, "lying", error, None)
+            self._members.accuse(member, error)
 
-    def states(self) -> list[SourceState]:
-        """How each source does, in order of preference."""
-        return [
-            SourceState(
-                member.source.name, member.source.kind, member.state, member.height,
-                member.latency_ms, member.last_ok, member.last_error, member.next_try,
-            )
-            for member in self._members
-        ]
-
-    def _answers(self, ask: Callable[[BitcoinSource], Answer]) -> Iterator[tuple[_Member, Answer]]:
-        """What the sources that may be asked answer, in order; the others are put aside."""
-        for member in self._members:
-            if member.next_try is not None and self._now() < member.next_try:
-                continue
-            started = time.monotonic()
-            try:
-                self._check_network(member)
-                answer = ask(member.source)
-            except NotFoundError as error:  # it lags or has pruned it: no reason to shun it
-                member.last_error = mask(str(error))
-                continue
-            except SourceUnavailableError as error:
-                paused = error.retry_after is not None
-                self._put_aside(
-                    member, "paused" if paused else "unreachable", error, error.retry_after
-                )
-                continue
-            except (InvalidBlockError, ReplyError) as error:
-                self._put_aside(member, "lying", error, None)
-                continue
-            except ConfigError as error:
-                self._put_aside(member, "unreachable", error, None)
-                continue
-            member.latency_ms = round((time.monotonic() - started) * 1000)
-            member.last_ok = self._now()
-            member.failures = 0
-            member.next_try = None
-            if member.state != "lagging":
-                member.state = "ok"
-            member.last_error = None
-            yield member, answer
-
-    def _check_network(self, member: _Member) -> None:
-        """At first use: a source of another chain is refused, whatever it offers."""
-        if member.known_network:
-            return
-        network = member.source.network()
-        if network is not None and network != self._network:
-            raise ReplyError(
-                f"{member.source.name} is of the wrong chain", field="network", value=network,
-                mend=f"give a source of {self._network}, or set TRACKER_BITCOIN_NETWORK",
-            )
-        member.known_network = network is not None
-
-    def _put_aside(
-        self, member: _Member, state: State, error: TrackerError, wait: float | None
-    ) -> None:
-        member.failures += 1
-        backoff = min(FIRST_WAIT_SECONDS * 2 ** min(member.failures - 1, 20), MAX_WAIT_SECONDS)
-        seconds = backoff if wait is None else max(wait, FIRST_WAIT_SECONDS)
-        member.state = state
-        member.last_error = mask(str(error))
-        member.next_try = self._now() + timedelta(seconds=seconds)
-        log.warning(
-            "source_put_aside", source=member.source.name, state=state, seconds=seconds,
-            error=member.last_error,
+    def _withheld(self, block_hash: bytes) -> None:
+        """A block that a source named is nowhere to be had: after some times it is not believed."""
+        with self._lock:
+            namer = self._origins.withheld(block_hash)
+            if namer is None or namer.health.circuit(self._members.now()) != "closed":
+                return
+            namer.health.height = None  # nor its word for how high the chain is
+        error = SourceUnavailableError(
+            f"{namer.source.name} names a block that no source has", field="block",
+            value=block_hash.hex(), mend="it is tried again by itself",
         )
+        self._members.put_aside(namer, error)
 
-    def _none_left(self) -> SourceUnavailableError:
-        waits = [
-            (member.next_try - self._now()).total_seconds()
-            for member in self._members if member.next_try is not None
-        ]
-        said = "; ".join(
-            f"{member.source.name}: {member.last_error}"
-            for member in self._members if member.last_error
-        )
-        return SourceUnavailableError(
-            "no Bitcoin source can answer now", retry_after=max(0.0, min(waits)) if waits else None,
-            field="TRACKER_BITCOIN_SOURCES", value=said or None,
-            mend="it is tried again by itself; add a source to depend on no single one",
-        )
+
+class BitcoinPool(SourcePool[BitcoinSource]):
+    """The configured Bitcoin sources, as one."""
+
+    words = Words(
+        "Bitcoin", "TRACKER_BITCOIN_SOURCES", "TRACKER_BITCOIN_NETWORK",
+        "esplora+https://…, core+http://… or files:/folder",
+    )
+
+    def block(self, block_hash: bytes) -> bytes:
+        """The block from the first source that has it. `served_by` and `accuse` know whose it was.
+
+        Raises `SourceUnavailableError` where no source has it now.
+        """
+        return self.serve(block_hash, lambda source: source.block(block_hash))

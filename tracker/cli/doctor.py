@@ -17,6 +17,7 @@ from tracker.errors import ConfigError, TrackerError
 if TYPE_CHECKING:
     from tracker.config import Settings
     from tracker.db import Database
+    from tracker.db.operations import SourceStatus
     from tracker.operations.readiness import Check
 
 _SILENT_AFTER = timedelta(minutes=5)  # several canaries in a row went unanswered
@@ -135,11 +136,23 @@ def _sources(database: Database) -> Iterator[Check]:
             "sources", False, "no source has reported yet", "wait a minute, or see `workers`"
         )
     for row in rows:
-        tried = f"; next try {row.next_try:%Y-%m-%d %H:%M}Z" if row.next_try else ""
-        why = f": {first_clause(row.last_error)}" if row.last_error else ""
         ok = row.state == "ok"
         mend = None if ok else "the service goes on without it and tries again by itself"
-        yield Check(f"source {row.name}", ok, f"{row.state}{why}{tried}", mend)
+        yield Check(f"source {row.name}", ok, source_detail(row), mend)
+
+
+def source_detail(row: SourceStatus) -> str:
+    """A source's state in a line: why, how high and how fast it is, when it is tried again."""
+    why = f": {first_clause(row.last_error)}" if row.last_error else ""
+    seen = f"; block {row.height:,}" if row.height is not None else ""
+    if row.latency_ms is not None:
+        seen += f" in {row.latency_ms:,} ms" if seen else f"; {row.latency_ms:,} ms"
+    answered = ""
+    if row.state != "ok":
+        last = f"{row.last_ok:%Y-%m-%d %H:%M}Z" if row.last_ok else "never"
+        answered = f"; last answered {last}"
+    tried = f"; next try {row.next_try:%Y-%m-%d %H:%M}Z" if row.next_try else ""
+    return f"{row.state}{why}{seen}{answered}{tried}"
 
 
 def _show(checks: list[dict[str, Any]]) -> None:

@@ -21,16 +21,57 @@ def holdings(
     entity: Annotated[
         str | None, typer.Argument(help="Of this entity; without it, of all.")
     ] = None,
-    at: Annotated[str | None, typer.Option(help="A UTC time, or a date.")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="A UTC time, a date, or a block: ethereum:18000000.")
+    ] = None,
+    history: Annotated[bool, typer.Option("--history", help="Day by day, one asset.")] = False,
+    asset: Annotated[str | None, typer.Option(help="With --history: BTC, ETH, WETH, …")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="With --history: first day.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="With --history: last day.")] = None,
+    wallets: Annotated[bool, typer.Option("--wallets", help="What each wallet holds.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what an entity holds: disclosed and on chain side by side."""
+    if not history and (asset or start or end):
+        raise typer.BadParameter("goes with --history", param_hint="--asset, --from, --to")
+    if (at is not None) + history + wallets > 1:
+        raise typer.BadParameter("use one of them", param_hint="--at, --history, --wallets")
     if entity is None:
-        if at is not None:
-            raise typer.BadParameter("name an ENTITY too", param_hint="--at")
+        if at is not None or history or wallets:
+            raise typer.BadParameter("name an ENTITY too", param_hint="ENTITY")
         emit(client().all_items("/v1/entities", role="holder"), as_json, _all)
+        return
+    path = f"/v1/entities/{segment(entity)}"
+    if wallets:
+        found = client().all_items(f"{path}/wallets")
+        emit(found, as_json, lambda data: wallet_balances(data["items"]))
+    elif history:
+        asked = {"asset": asset, "from": start, "to": end}
+        emit(client().get(f"{path}/holdings/history", **asked), as_json, _history)
     else:
-        emit(client().get(f"/v1/entities/{segment(entity)}/holdings", at=at), as_json, _one)
+        emit(client().get(f"{path}/holdings", at=at), as_json, _one)
+
+
+def wallet_balances(items: list[dict[str, Any]]) -> None:
+    """Print what each wallet holds, how far it is known, and whether the chain agreed last."""
+    rows = []
+    for item in items:
+        known, probe = item["opening"], item["last_probe"]
+        since = f"block {known['height']}" if known else item["state"].replace("_", " ")
+        last = "" if probe is None else f"{'agreed' if probe['agreed'] else 'differed'} at "
+        held = [each for each in item["balances"] or () if each["quantity"] != "0"]
+        shown = "\n".join(f"{number(each['quantity'], 8)} {each['asset']}" for each in held)
+        if not shown:
+            shown = "unknown" if item["balances"] is None else "0"
+        last += "" if probe is None else str(probe["height"])
+        rows.append((item["address"], shown, since, last))
+    table(
+        ("address", ">holds", "known from", "probed"), rows,
+        empty="no wallet is known", fold="address",
+    )  # fmt: skip
+    for item in items:
+        if item["opening_note"]:
+            paragraph(f"{item['address']}: {item['opening_note']}")
 
 
 def transfers(entity: Entity, limit: Limit = 50, as_json: Json = False) -> None:
@@ -93,12 +134,42 @@ def _one(data: dict[str, Any]) -> None:
         (f"{holding['asset']} {name}", note)
         for holding in data["assets"]
         for name, note in _notes(holding)
+        if name != "nowcast" or holding["disclosed"]["quantity"] is not None
     ]
     if notes:
         table(("of", "source, or why it is not known"), notes, empty="no note")
     for chain in data["chains"]:
-        height = "no block" if chain["height"] is None else f"block {chain['height']}"
-        typer.echo(f"{chain['chain']}: {height}, {chain['reason'] or chain['state']}")
+        paragraph(head(chain))
+
+
+def head(chain: dict[str, Any]) -> str:
+    """Where the scan of a chain stands, in a line."""
+    height = "no block" if chain["height"] is None else f"block {chain['height']}"
+    final = "" if chain["final_height"] is None else f", final up to {chain['final_height']}"
+    return f"{chain['chain']}: {height}{final}, {chain['reason'] or chain['state']}"
+
+
+def _history(data: dict[str, Any]) -> None:
+    known = [item for item in data["items"] if item["quantity"] is not None]
+    table(
+        ("day", f">{data['asset']}", "buckets"),
+        [
+            (item["date"], number(item["quantity"], 8), _buckets(item["by_bucket"]))
+            for item in known
+        ],
+        empty="nothing is known of these days",
+    )
+    if data["known_from"] is not None:
+        typer.echo(f"known from {minute(data['known_from'])}")
+    if data["reason"]:
+        paragraph(data["reason"])
+
+
+def _buckets(found: dict[str, str]) -> str:
+    """What is not simply liquid, by bucket."""
+    if set(found) == {"liquid"}:
+        return ""
+    return ", ".join(f"{name} {number(quantity, 8)}" for name, quantity in found.items())
 
 
 def _notes(holding: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -108,6 +179,12 @@ def _notes(holding: dict[str, Any]) -> Iterator[tuple[str, str]]:
     block = holding["onchain"]["as_of_block"]
     if block:
         yield "on chain", f"{block['chain']} block {block['height']} ({block['finality']})"
+    if _buckets(holding["onchain"]["by_bucket"] or {"liquid": ""}):
+        yield "buckets", _buckets(holding["onchain"]["by_bucket"])
+    partial = holding["onchain"]["partial"]
+    if partial:
+        known = f"{partial['wallets']} of {partial['of']} wallets"
+        yield "on chain", f"{number(partial['quantity'], 8)} in the {known} that are known"
     for key, name in (("onchain", "on chain"), ("disclosed", "disclosed"), ("nowcast", "nowcast")):
         if holding[key].get("reason"):
             yield name, holding[key]["reason"]

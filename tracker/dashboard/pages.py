@@ -22,6 +22,7 @@ from tracker.api.reads.alerts import show_alert, show_alerts
 from tracker.api.reads.entities import Filter, list_entities, show_entity, show_holdings
 from tracker.api.reads.facts import list_disclosures
 from tracker.api.reads.ids import stored_id
+from tracker.api.reads.wallets import show_wallets
 from tracker.api.schemas.common import Source
 from tracker.api.schemas.valuation import Valuation
 from tracker.dashboard.words import FILTERS, OBSERVABILITY
@@ -30,6 +31,7 @@ from tracker.domain.entity import Kind, Observability, Role
 from tracker.domain.valuation import DEFINITIONS
 from tracker.errors import TrackerError
 from tracker.operations import repository as operations
+from tracker.reconciliation.asked import repository as asked
 from tracker.registry import repository as registry
 from tracker.valuation import contract, service
 
@@ -87,10 +89,11 @@ def index(
     )
     now = context.now()
     with context.database.transaction(snapshot=True) as session:
-        listing = list_entities(session, chosen, now=now, limit=_ENTITIES, cursor=cursor)
+        heads = chains.heads(session, now, context.settings)
+        listing = list_entities(session, chosen, heads, limit=_ENTITIES, cursor=cursor)
         rows = detection.list_alerts(session, limit=_ALERTS + 1)
         alerts = show_alerts(session, rows[:_ALERTS])
-        heads = chains.heads(session, now).views()
+        open_discrepancies = asked.count_open(session)
         sources = [Source.model_validate(row) for row in operations.list_sources(session)]
     return _page(
         "index.html",
@@ -98,7 +101,8 @@ def index(
         total=listing.total,
         alerts=alerts,
         more_alerts=len(rows) > _ALERTS,
-        chains=heads,
+        chains=heads.views(),
+        open_discrepancies=open_discrepancies,
         sources=sources,
         sources_ok=sum(source.state == "ok" for source in sources),
         cursor=cursor,
@@ -132,28 +136,30 @@ def entity(context: Ctx, slug: Slug) -> HTMLResponse:
     now = context.now()
     with context.database.transaction(snapshot=True) as session:
         row = registry.get_entity(session, slug)
+        heads = chains.heads(session, now, context.settings)
         rows = detection.list_alerts(session, entity_id=stored_id(row), limit=_ROWS)
         valuation = contract.as_contract(service.mnav(session, row, at=now))
         disclosures = list_disclosures(session, row, None)
         wallets = registry.wallets_of(session, stored_id(row))
         return _page(
             "entity.html",
-            entity=show_entity(session, row, now=now),
-            holdings=show_holdings(session, row, now=now, at=None),
+            entity=show_entity(session, row, heads),
+            holdings=show_holdings(session, row, heads),
             valuation=Valuation.model_validate(valuation),
             definitions={each.id: each for each in DEFINITIONS},
             transfers=ledger.transfers(
                 session,
                 row,
-                chains.heads(session, now),
-                network=context.settings.bitcoin_network,
+                heads,
+                networks=chains.networks(context.settings),
                 before=None,
                 limit=_ROWS,
             ),
             disclosures=[item for _, item in disclosures[:_ROWS]],
             disclosure_count=len(disclosures),
-            wallets=wallets[:_ROWS],
+            wallets=show_wallets(session, wallets[:_ROWS]),
             wallet_count=len(wallets),
+            open_discrepancies=asked.count_open(session, stored_id(row)),
             alerts=show_alerts(session, rows),
         )
 

@@ -44,10 +44,11 @@ def dollars(value: str | None) -> str:
     if value is None:
         return UNKNOWN
     amount = Decimal(value)
+    sign = "-" if amount < 0 else ""
     for size, name in ((Decimal(10**9), "bn"), (Decimal(10**6), "m")):
         if abs(amount) >= size:
-            return f"${amount / size:,.2f} {name}"
-    return f"${amount:,.0f}"
+            return f"{sign}${abs(amount) / size:,.2f} {name}"
+    return f"{sign}${abs(amount):,.0f}"
 
 
 def percent(value: str | None) -> str:

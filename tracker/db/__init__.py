@@ -1,6 +1,16 @@
 """The tables (SQLModel), their column types and the unit of work."""
 
-from tracker.db import alerts, chain, events, facts, operations, registry, webhooks
+from tracker.db import (
+    alerts,
+    chain,
+    events,
+    facts,
+    operations,
+    reconciliation,
+    registry,
+    staking,
+    webhooks,
+)
 from tracker.db.unit_of_work import Database
 
 __all__ = [
@@ -10,6 +20,8 @@ __all__ = [
     "events",
     "facts",
     "operations",
+    "reconciliation",
     "registry",
+    "staking",
     "webhooks",
 ]

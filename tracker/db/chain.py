@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -40,6 +40,8 @@ class Block(SQLModel, table=True):
     source: str
     watch_version: int
     bits: int | None = None
+    # Whether internal transfers were itemised; None on a chain that has none.
+    traced: bool | None = None
     applied_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
 
 
@@ -52,17 +54,25 @@ class Cursor(SQLModel, table=True):
     height: int
     hash: bytes = Field(sa_column=_bytes())
     final_height: int = -1
+    safe_height: int = -1
+    # The highest block ever applied: `tip_advanced_at` moves only when it does.
+    highest: int = -1
     halted: str | None = None
     tip_advanced_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
 
 
 class Movement(SQLModel, table=True):
-    """One atomic change of one address's balance of one asset in one block (signed base units)."""
+    """One atomic change of one address's balance of one asset in one block (signed base units).
+
+    `wallet_id` is the tenure: the first row of the wallet in whose time the address was watched.
+    `cause` says which kind of change of shown holdings it is (design section 2): `movement`,
+    `attribution` (an opening), `rate` (a rebase) or `measure`. `tx` is empty where none made it.
+    """
 
     __tablename__ = "movement"
     __table_args__ = (
-        Index("movement_wallet", "chain", "key", "asset", "height"),
-        Index("movement_entity", "entity_id", "asset", "height"),
+        Index("movement_wallet", "wallet_id", "asset", "height"),
+        Index("movement_wallet_time", "wallet_id", "asset", "time"),
         Index("movement_block", "chain", "block_hash"),
     )
 
@@ -72,12 +82,14 @@ class Movement(SQLModel, table=True):
     ref: str = Field(primary_key=True)
     key: bytes = Field(sa_column=_bytes(primary_key=True))
     asset: str = Field(primary_key=True)
-    kind: str
+    kind: str = Field(primary_key=True)
+    bucket: str = Field(default="liquid", primary_key=True)
+    wallet_id: int = Field(foreign_key="wallet.id", primary_key=True)
+    cause: str = "movement"
     amount: int = Field(sa_column=Column(Amount, nullable=False))
     height: int
     time: datetime = Field(sa_column=Column(UtcTime, nullable=False))
     entity_id: int = Field(foreign_key="entity.id")
-    wallet_id: int = Field(foreign_key="wallet.id")
     canonical: bool = True
 
 
@@ -129,18 +141,40 @@ class FollowedOutpoint(SQLModel, table=True):
 
 
 class Balance(SQLModel, table=True):
-    """Opening plus canonical movements of one address and asset, tagged with the block it is of."""
+    """Opening plus canonical movements of one address and asset, tagged with the block it is of.
+
+    One row a bucket and a tenure of the address (`wallet_id`, as in `Movement`).
+    """
 
     __tablename__ = "balance"
+    __table_args__ = (Index("balance_wallet", "wallet_id"),)
 
     chain: str = Field(primary_key=True)
     key: bytes = Field(sa_column=_bytes(primary_key=True))
     asset: str = Field(primary_key=True)
+    bucket: str = Field(default="liquid", primary_key=True)
+    wallet_id: int = Field(foreign_key="wallet.id", primary_key=True)
     entity_id: int = Field(foreign_key="entity.id", index=True)
-    wallet_id: int = Field(foreign_key="wallet.id")
     amount: int = Field(sa_column=Column(Amount, nullable=False))
     as_of_height: int
     as_of_hash: bytes = Field(sa_column=_bytes())
+
+
+class DayFlow(SQLModel, table=True):
+    """What one wallet's canonical movements of one UTC day add up to: the past without a replay.
+
+    Written with the movements, so that a balance at any time is a sum of days and of one day's
+    movements.
+    """
+
+    __tablename__ = "day_flow"
+
+    wallet_id: int = Field(foreign_key="wallet.id", primary_key=True)
+    asset: str = Field(primary_key=True)
+    bucket: str = Field(primary_key=True)
+    cause: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    amount: int = Field(sa_column=Column(Amount, nullable=False))
 
 
 class Transfer(SQLModel, table=True):
@@ -153,6 +187,7 @@ class Transfer(SQLModel, table=True):
     __table_args__ = (
         Index("transfer_entity", "entity_id", "time"),
         Index("transfer_block", "chain", "block_hash"),
+        Index("transfer_senders", "chain", "time", postgresql_where=text("senders = 'due'")),
     )
 
     id: str = Field(primary_key=True)
@@ -178,3 +213,5 @@ class Transfer(SQLModel, table=True):
     value_usd: Decimal | None = Field(default=None, sa_column=Column(Numeric(38, 2)))
     price_as_of: datetime | None = Field(default=None, sa_column=Column(UtcTime))
     canonical: bool = True
+    # An inflow whose senders the block did not reveal: asked of a source later (`due`, `asked`).
+    senders: str | None = None

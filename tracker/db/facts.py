@@ -115,7 +115,8 @@ class Price(SQLModel, table=True):
     """One price of a coin (`subject` = asset symbol), a share (entity slug) or a currency.
 
     `at` is the instant of the price, `basis_date` the split basis of a share price, `kind`
-    `close` (bundled daily series), `live` (a poll) or `fx` (USD for one unit of `subject`).
+    `close` (bundled daily series), `live` (a poll), `fx` (USD for one unit of `subject`) or `rate`
+    (coins for one token by its protocol; its `state` may be `refused`).
     """
 
     __tablename__ = "price"

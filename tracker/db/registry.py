@@ -57,9 +57,12 @@ class LabelPack(SQLModel, table=True):
 class Wallet(SQLModel, table=True):
     """An address of a holder. `key` is the scriptPubKey (Bitcoin) or the 20 address bytes.
 
-    A row is closed, never changed: `closed_at` ends what we believed from `recorded_at` on.
-    `active_from_height` is the first block scanned with it (its opening is unknown until
-    bootstrapped: `opening_known`).
+    What we believe of it is closed, never changed: `closed_at` ends what held from `recorded_at`.
+    A wallet that is only described anew keeps its place in the ledger: `tenure_id` is the row with
+    which its watching began (None: this one). `active_from_height` is the first block scanned with
+    it. Its opening, what it held at block `opening_height`, is unknown until `opening_known`;
+    `opening_note` says why, where it cannot be had. `history_from` is the height from which its
+    movements are complete.
     """
 
     __tablename__ = "wallet"
@@ -68,6 +71,11 @@ class Wallet(SQLModel, table=True):
             "wallet_open", "chain", "key", unique=True, postgresql_where=text("closed_at is null")
         ),
         Index("wallet_entity", "entity_id"),
+        Index(
+            "wallet_unopened",
+            "chain",
+            postgresql_where=text("closed_at is null and not opening_known"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -84,7 +92,46 @@ class Wallet(SQLModel, table=True):
     valid_from: datetime | None = Field(default=None, sa_column=Column(UtcTime))
     valid_to: datetime | None = Field(default=None, sa_column=Column(UtcTime))
     active_from_height: int | None = None
+    tenure_id: int | None = Field(default=None, foreign_key="wallet.id")
     opening_known: bool = False
+    opening_height: int | None = None
+    opening_hash: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    opening_time: datetime | None = Field(default=None, sa_column=Column(UtcTime))
+    opening_note: str | None = None
+    history_from: int | None = None
+    descriptor_id: int | None = Field(default=None, foreign_key="descriptor.id")
+    branch: int | None = None
+    child_index: int | None = None
+    recorded_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    closed_at: datetime | None = Field(default=None, sa_column=Column(UtcTime))
+
+
+class Descriptor(SQLModel, table=True):
+    """An output descriptor or extended public key whose addresses are a holder's wallets.
+
+    `text` shows every address that it ever had: it is never logged. `fingerprint` names it safely.
+    """
+
+    __tablename__ = "descriptor"
+    __table_args__ = (
+        Index(
+            "descriptor_open",
+            "fingerprint",
+            unique=True,
+            postgresql_where=text("closed_at is null"),
+        ),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    entity_id: int = Field(foreign_key="entity.id", index=True)
+    chain: str = "bitcoin"
+    text: str
+    fingerprint: str
+    gap_limit: int = 20
+    role: str = "treasury"
+    tier: str
+    source: str | None = None
+    note: str | None = None
     recorded_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
     closed_at: datetime | None = Field(default=None, sa_column=Column(UtcTime))
 

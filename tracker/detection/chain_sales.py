@@ -17,9 +17,10 @@ from tracker.detection.clips import clip_of
 from tracker.detection.lifecycle import AlertBook
 from tracker.detection.news import NewsPolicy
 from tracker.domain.alert import Evidence
+from tracker.domain.asset import coin_of
 from tracker.domain.disclosed_sale import YEAR
 from tracker.domain.entity import Kind, Tier
-from tracker.domain.explorer import bitcoin_tx_url
+from tracker.domain.explorer import tx_url
 from tracker.domain.intent import Classification, Intent
 from tracker.domain.sell_off import (
     JOIN_WITHIN,
@@ -30,7 +31,7 @@ from tracker.domain.sell_off import (
     enabled_for,
     joins,
 )
-from tracker.domain.units import quantity_text
+from tracker.domain.units import quantity_text, rescaled
 from tracker.facts import repository as facts
 from tracker.registry import repository as registry
 
@@ -73,8 +74,13 @@ def judge(
     network: str,
     news: NewsPolicy,
     now: datetime,
+    agree: int = 1,
+    asked: int = 1,
 ) -> int:
-    """Open or grow the alerts of `sales`, in the block's own transaction; returns how many."""
+    """Open or grow the alerts of `sales`, in the block's own transaction; returns how many.
+
+    `agree` of the `asked` sources have the block.
+    """
     told = 0
     entities = registry.entities_by_id(session, {sale.entity_id for sale in sales})
     book = AlertBook(session, news, now)
@@ -84,7 +90,8 @@ def judge(
         entity = entities[sale.entity_id]
         if not _reportable(entity, sale):
             continue
-        _record(session, book, entity, _clip(session, sale, chain, network), sale.asset)
+        clip = _clip(session, sale, chain, network, agree, asked)
+        _record(session, book, entity, clip, sale.asset)
         told += 1
     return told
 
@@ -117,6 +124,7 @@ def _reportable(entity: Entity, sale: SeenSale) -> bool:
         and sale.belief.intent is Intent.SALE
         and sale.belief.probability >= REPORTABLE
         and sale.amount > 0
+        and coin_of(sale.asset) is not None  # spending stablecoins is no sale of the treasury
         and enabled_for(Kind(entity.kind), entity.rules)
     )
 
@@ -156,15 +164,23 @@ def _newest(grounds: Sequence[AlertGround]) -> datetime | None:
     return max(times, default=None)
 
 
-def _clip(session: Session, sale: SeenSale, chain: str, network: str) -> Clip:
-    disclosed = facts.disclosed_at(session, sale.entity_id, sale.asset, sale.time.date())
+def _clip(
+    session: Session, sale: SeenSale, chain: str, network: str, agree: int, asked: int
+) -> Clip:
+    coin = coin_of(sale.asset)
+    disclosed = (
+        None
+        if coin is None
+        else facts.disclosed_at(session, sale.entity_id, coin, sale.time.date())
+    )
     held = disclosed.amount if disclosed is not None else None
     items = list(sale.belief.evidence)
     if disclosed is not None and held:
         items.append(
             Evidence(
                 "judged_against_disclosed",
-                f"{quantity_text(held, sale.asset)} {sale.asset} disclosed as of {disclosed.as_of}",
+                f"{quantity_text(held, disclosed.asset)} {disclosed.asset} disclosed "
+                f"as of {disclosed.as_of}",
                 0.0,
                 {"as_of": str(disclosed.as_of), "source": disclosed.source},
             )
@@ -178,8 +194,10 @@ def _clip(session: Session, sale: SeenSale, chain: str, network: str) -> Clip:
         amount=sale.amount,
         value_usd=sale.value_usd,
         probability=sale.belief.probability,
-        belief=belief_of(sale.belief.probability),
-        disclosed=held or None,
+        belief=belief_of(sale.belief.probability, agree=agree, asked=asked),
+        agree=agree,
+        asked=asked,
+        disclosed=rescaled(held, disclosed.asset, sale.asset) if disclosed and held else None,
         first_in_year=_first_in_year(session, sale),
         tiers=sale.tiers,
         says=f"{size} went to {sale.venue}{way}",
@@ -195,7 +213,7 @@ def _ground(sale: SeenSale, chain: str, network: str) -> dict[str, object]:
         "tx": sale.tx.hex(),
         "height": sale.height,
         "hash": sale.block_hash.hex(),
-        "explorer_url": bitcoin_tx_url(network, sale.tx),
+        "explorer_url": tx_url(chain, network, sale.tx),
         "transfer": sale.transfer_id,
         "venue_key": sale.venue_key.hex(),
     }
@@ -203,7 +221,7 @@ def _ground(sale: SeenSale, chain: str, network: str) -> dict[str, object]:
         ground["origin"] = {
             "tx": sale.origin.tx.hex(),
             "height": sale.origin.height,
-            "explorer_url": bitcoin_tx_url(network, sale.origin.tx),
+            "explorer_url": tx_url(chain, network, sale.origin.tx),
         }
     return ground
 
@@ -217,9 +235,10 @@ def _first_in_year(session: Session, sale: SeenSale) -> bool:
         until=sale.time,
         besides=sale.transfer_id,
     )
+    coin = coin_of(sale.asset)
     stated: list[date] = [
         fact.as_of
         for fact in facts.disclosures_of(session, sale.entity_id)
-        if fact.kind == "sale" and fact.asset == sale.asset and fact.as_of <= sale.time.date()
+        if fact.kind == "sale" and fact.asset == coin and fact.as_of <= sale.time.date()
     ]
     return not sold and (not stated or sale.time.date() - max(stated) > YEAR)

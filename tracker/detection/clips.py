@@ -28,6 +28,8 @@ def clip_json(clip: Clip) -> dict[str, Any]:
             "says": clip.says,
             "intent": clip.intent,
             "evidence": [item.as_dict() for item in clip.evidence],
+            "agree": clip.agree,
+            "asked": clip.asked,
         },
         "shown": clip.ground,
     }
@@ -50,5 +52,7 @@ def clip_of(data: dict[str, Any]) -> Clip:
         says=stored["says"],
         intent=stored["intent"],
         evidence=tuple(Evidence(**item) for item in stored["evidence"]),
+        agree=stored.get("agree", 1),
+        asked=stored.get("asked", 1),
         ground=data["shown"],
     )

@@ -168,6 +168,7 @@ class AlertBook:
         alert.share_of_disclosed = finding.share_of_disclosed
         alert.value_usd = finding.value_usd
         alert.evidence = [item.as_dict() for item in finding.evidence]
+        alert.agree, alert.asked = finding.agree, finding.asked
         alert.finality = "final" if finding.state == "disclosed" else "latest"
 
     def _revise(

@@ -67,7 +67,7 @@ class Finding:
     """A rule's finding as it stands now: the pure input of an alert's next revision.
 
     `amount` in base units (positive), `value_usd` in USD at the time of the ground, `at` the time
-    of the newest ground.
+    of the newest ground. Of `asked` sources `agree` have the ground that fewest have.
     """
 
     rule: str
@@ -84,6 +84,8 @@ class Finding:
     evidence: tuple[Evidence, ...]
     at: datetime
     why: str
+    agree: int = 1
+    asked: int = 1
 
 
 def alert_id(rule: str, entity_slug: str, asset: str, first_ground: str) -> str:

@@ -16,8 +16,10 @@ from enum import StrEnum
 from tracker.domain.alert import Evidence
 from tracker.domain.entity import Category, Kind
 from tracker.domain.transfer import Label, NetTransfer, Party
+from tracker.domain.units import decimals
 
-DUST_SATOSHI = 1_000
+# A hundred-thousandth of a coin: 1,000 satoshi, 10^13 wei.
+DUST_DECIMALS = 5
 
 
 class Intent(StrEnum):
@@ -63,6 +65,8 @@ WEIGHTS: Mapping[str, float] = {
     "unlabelled_destination": 0.0,
     "unlabelled_source": 0.0,
     "below_dust_limit": 4.0,
+    "own_withdrawal_credentials": 4.0,
+    "wrapped": 4.0,
 }
 
 SALE_VENUES = frozenset({Category.EXCHANGE, Category.EXCHANGE_DEPOSIT, Category.MARKET_MAKER})
@@ -110,12 +114,39 @@ def classify(transfer: NetTransfer, *, follow_blocks: int = 0) -> Classification
             Intent.INTERNAL,
             evidence("all_outputs_own", "every output pays the same holder", fee=transfer.fee),
         )
-    if 0 < abs(transfer.net) < DUST_SATOSHI:
+    if 0 < abs(transfer.net) < 10 ** max(0, decimals(transfer.asset) - DUST_DECIMALS):
         return _made(
             Intent.DUST,
             evidence("below_dust_limit", "too little to mean anything", amount=transfer.net),
         )
     return _outflow(transfer, follow_blocks) if transfer.net < 0 else _inflow(transfer)
+
+
+def classify_account(
+    transfer: NetTransfer, *, own_stake: bool = False, wrapped: bool = False
+) -> Classification:
+    """What a transfer on an account chain is.
+
+    `own_stake`: its transaction deposited to validators that pay back to the same entity.
+    `wrapped`: the same entity wrapped or unwrapped just this amount in it. Coins are not followed.
+    """
+    if own_stake and transfer.net < 0:
+        return _made(
+            Intent.STAKING,
+            evidence(
+                "own_withdrawal_credentials",
+                "the deposit names an address of the same holder for withdrawals",
+                tx=transfer.tx.hex(),
+            ),
+        )
+    if wrapped:
+        return _made(
+            Intent.INTERNAL,
+            evidence(
+                "wrapped", "ether and its wrapped form changed places", tx=transfer.tx.hex()
+            ),
+        )
+    return classify(transfer)
 
 
 def _made(intent: Intent, *items: Evidence, expires_height: int | None = None) -> Classification:

@@ -54,6 +54,19 @@ class Coin:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldCoin:
+    """An unspent output as a source showed it: `height` confirmed it; `coinbase` None is unknown.
+
+    `outpoint` is 36 wire bytes, `amount` satoshi.
+    """
+
+    outpoint: bytes
+    amount: int
+    height: int
+    coinbase: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """One atomic change of one watched script: `amount` is signed, negative where coins are spent.
 

@@ -67,7 +67,7 @@ def net(
         parties = (
             _receivers(tx, entity_id, owners, labels, address_of)
             if outflow or not _foreign_inputs(tx, entity_id, coins, owners)
-            else _senders(tx, entity_id, coins, owners, labels, address_of)
+            else sending_parties(tx, entity_id, coins, owners, labels, address_of)
         )
         transfers.append(
             NetTransfer(
@@ -130,7 +130,7 @@ def _receivers(
     return tuple(parties)
 
 
-def _senders(
+def sending_parties(
     tx: ScannedTx,
     entity_id: int,
     coins: Mapping[bytes, Coin],
@@ -138,7 +138,10 @@ def _senders(
     labels: Mapping[bytes, Label],
     address_of: AddressOf,
 ) -> tuple[Party, ...]:
-    """One party a sending script, in input order; its amount only if all its coins are known."""
+    """One party a sending script, in input order; its amount only if all its coins are known.
+
+    The entity's own scripts are left out. Inputs that hide their script make one party without key.
+    """
     if tx.coinbase:
         return ()
     amounts: dict[bytes | None, int | None] = {}

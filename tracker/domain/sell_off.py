@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
 from tracker.domain.alert import Belief, Evidence, Finding, Severity, cap_by_tier
@@ -29,6 +30,7 @@ CRITICAL_USD = Decimal(500_000_000)
 # A first sale in a year matters at any size that is a sale at all.
 FIRST_SALE_SHARE = Decimal("0.00001")
 PROBABLE = Decimal("0.75")
+CONFIRMED = Decimal("0.9")
 REPORTABLE = Decimal("0.5")
 MAX_SHARE = Decimal(1_000_000)
 
@@ -53,6 +55,9 @@ class Clip:
     says: str
     intent: str = "sale"
     evidence: tuple[Evidence, ...] = field(default=())
+    # Of `asked` sources `agree` have the block; a filing, or a single source, is 1 of 1.
+    agree: int = 1
+    asked: int = 1
     # What the reader can open: chain, tx and explorer, or document and quote.
     ground: dict[str, Any] = field(default_factory=dict)
 
@@ -112,6 +117,7 @@ def fold(entity_slug: str, asset: str, first_ground: str, clips: Sequence[Clip])
     tells what the newest clip added.
     """
     newest = clips[-1]
+    weakest = min(clips, key=lambda clip: Fraction(clip.agree, clip.asked))
     amount, share, value = _size(clips)
     first = clips[0].first_in_year
     tiers = tuple(tier for clip in clips for tier in clip.tiers)
@@ -142,9 +148,16 @@ def fold(entity_slug: str, asset: str, first_ground: str, clips: Sequence[Clip])
         evidence=tuple(items),
         at=newest.at,
         why=newest.says + total,
+        agree=weakest.agree,
+        asked=weakest.asked,
     )
 
 
-def belief_of(probability: Decimal) -> Belief:
-    """Belief in a claim seen on the chain alone: never more than probable."""
+def belief_of(probability: Decimal, *, agree: int = 1, asked: int = 1) -> Belief:
+    """Belief in a claim seen on the chain; confirmed only where most sources have its block.
+
+    `agree` of `asked` sources do; a single source, 1 of 1, is most of them.
+    """
+    if probability >= CONFIRMED and agree * 2 > asked:
+        return Belief.CONFIRMED
     return Belief.PROBABLE if probability >= PROBABLE else Belief.SUSPECTED

@@ -7,7 +7,14 @@ from decimal import Decimal, localcontext
 from tracker.errors import InputError
 
 # Decimals of each asset: 10**decimals base units make one coin.
-DECIMALS: dict[str, int] = {"BTC": 8, "ETH": 18}
+DECIMALS: dict[str, int] = {
+    "BTC": 8, "ETH": 18,
+    "WETH": 18, "WBTC": 8, "cbBTC": 8, "tBTC": 18,
+    "stETH": 18, "wstETH": 18, "rETH": 18, "cbETH": 18, "weETH": 18, "LsETH": 18, "mETH": 18,
+    "USDC": 6, "USDT": 6, "DAI": 18, "USDS": 18,
+    "aEthWETH": 18, "aEthWBTC": 8, "aEthwstETH": 18, "aEthUSDC": 6, "aEthUSDT": 6,
+    "variableDebtEthWETH": 18, "variableDebtEthUSDC": 6, "variableDebtEthUSDT": 6,
+}  # fmt: skip
 
 
 def decimals(asset: str) -> int:
@@ -46,6 +53,13 @@ def to_quantity(amount: int, asset: str) -> Decimal:
     with localcontext() as context:
         context.prec = 120
         return Decimal(amount).scaleb(-decimals(asset))
+
+
+def rescaled(amount: int, asset: str, other: str) -> int:
+    """`amount` base units of `asset` as the same quantity in base units of `other`, cut off."""
+    shift = decimals(other) - decimals(asset)
+    factor: int = 10 ** abs(shift)
+    return amount * factor if shift >= 0 else amount // factor
 
 
 def quantity_text(amount: int, asset: str) -> str:

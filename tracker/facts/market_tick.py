@@ -31,7 +31,8 @@ from tracker.markets import coins, shares
 from tracker.markets.venue import CoinVenue, Listing, ShareVenue
 from tracker.operations.repository import list_sources, upsert_source
 
-ASSETS = tuple(DECIMALS)
+# The coins that venues quote; what stands for them is valued by them.
+ASSETS = ("BTC", "ETH")
 TOTAL_SECONDS = 9.0
 MAX_PAUSE = timedelta(minutes=30)
 

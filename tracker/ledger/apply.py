@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 
 from sqlmodel import Session
@@ -10,8 +9,11 @@ from sqlmodel import Session
 from tracker.domain.chain import BlockRef
 from tracker.errors import CursorMovedError, DeepForkError
 from tracker.ledger import repository
+from tracker.ledger.coins import repository as coins
 from tracker.ledger.effects import BlockEffects
+from tracker.ledger.postings import repository as postings
 from tracker.ledger.rows import transfer_row
+from tracker.registry import repository as registry
 
 
 def apply_block(session: Session, chain: str, effects: BlockEffects, now: datetime) -> bool:
@@ -47,32 +49,12 @@ def apply_block(session: Session, chain: str, effects: BlockEffects, now: dateti
             "source": effects.source,
             "watch_version": effects.watch_version,
             "bits": effects.bits,
+            "traced": effects.traced,
             "applied_at": now,
         },
     )
-    repository.write_movements(
-        session,
-        [
-            {
-                "chain": chain,
-                "block_hash": block.hash,
-                "tx": move.tx,
-                "ref": move.ref,
-                "key": move.key,
-                "asset": move.asset,
-                "kind": move.kind,
-                "amount": move.amount,
-                "height": block.height,
-                "time": block.time,
-                "entity_id": move.entity_id,
-                "wallet_id": move.wallet_id,
-                "canonical": True,
-            }
-            for move in effects.movements
-        ],
-    )
-    repository.add_to_balances(session, _deltas(chain, effects))
-    repository.write_coins(
+    postings.post(session, chain, block, effects.movements)
+    coins.write_coins(
         session,
         [
             {
@@ -87,7 +69,7 @@ def apply_block(session: Session, chain: str, effects: BlockEffects, now: dateti
             for coin in effects.made
         ],
     )
-    repository.write_followed(
+    coins.write_followed(
         session,
         [
             {
@@ -105,33 +87,11 @@ def apply_block(session: Session, chain: str, effects: BlockEffects, now: dateti
             for coin in effects.followed
         ],
     )
-    repository.spend(session, chain, effects.spent, block.height, block.hash)
+    coins.spend(session, chain, effects.spent, block.height, block.hash)
     repository.write_transfers(
         session, [transfer_row(item, block.hash) for item in effects.transfers]
     )
     return True
-
-
-def _deltas(chain: str, effects: BlockEffects) -> list[dict[str, object]]:
-    totals: dict[tuple[bytes, str], int] = defaultdict(int)
-    owners: dict[tuple[bytes, str], tuple[int, int]] = {}
-    for move in effects.movements:
-        totals[move.key, move.asset] += move.amount
-        owners[move.key, move.asset] = (move.entity_id, move.wallet_id)
-    # Sorted, so that two writers can never lock the same rows in opposite order.
-    return [
-        {
-            "chain": chain,
-            "key": key,
-            "asset": asset,
-            "amount": totals[key, asset],
-            "entity_id": owners[key, asset][0],
-            "wallet_id": owners[key, asset][1],
-            "as_of_height": effects.block.height,
-            "as_of_hash": effects.block.hash,
-        }
-        for key, asset in sorted(totals)
-    ]
 
 
 def roll_back(session: Session, chain: str, fork: BlockRef, now: datetime) -> list[bytes]:
@@ -158,4 +118,6 @@ def roll_back(session: Session, chain: str, fork: BlockRef, now: datetime) -> li
             value=chain,
             mend="the next tick starts from where it stands",
         )
-    return repository.orphan_above(session, chain, fork)
+    hashes = repository.orphan_above(session, chain, fork)
+    registry.void_openings(session, chain, hashes)
+    return hashes

@@ -14,7 +14,10 @@ from tracker.domain.transfer import NetTransfer, Party
 
 @dataclass(frozen=True, slots=True)
 class LedgerMovement:
-    """One movement with its owner: `amount` signed base units, `tx` in display order."""
+    """One movement with its owner: `amount` signed base units, `tx` in display order.
+
+    `wallet_id` is the tenure of the address, `cause` the kind of change (`db.chain.Movement`).
+    """
 
     tx: bytes
     ref: str
@@ -24,6 +27,8 @@ class LedgerMovement:
     amount: int
     entity_id: int
     wallet_id: int
+    bucket: str = "liquid"
+    cause: str = "movement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +96,12 @@ class BlockEffects:
     block: BlockRef
     source: str
     watch_version: int
-    bits: int | None
     movements: tuple[LedgerMovement, ...]
-    made: tuple[MadeCoin, ...]
-    spent: tuple[bytes, ...]
     transfers: tuple[ClassifiedTransfer, ...]
-    followed: tuple[FollowedCoin, ...]
+    # of a chain of coins
+    bits: int | None = None
+    made: tuple[MadeCoin, ...] = ()
+    spent: tuple[bytes, ...] = ()
+    followed: tuple[FollowedCoin, ...] = ()
+    # of a chain of accounts: whether internal transfers were itemised
+    traced: bool | None = None

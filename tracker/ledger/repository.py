@@ -7,24 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, bindparam, delete, func, text, update
+from sqlalchemy import CursorResult, case, delete, func, literal, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
-from tracker.db.chain import (
-    Balance,
-    Block,
-    Cursor,
-    FollowedOutpoint,
-    Movement,
-    Transfer,
-    Utxo,
-)
+from tracker.db.chain import Block, Cursor, FollowedOutpoint, Transfer
+from tracker.db.reconciliation import Discrepancy
+from tracker.db.types import UtcTime
 from tracker.domain.chain import BlockRef
 from tracker.domain.intent import Classification
-from tracker.domain.match import Coin
-
-_STREAM_ROWS = 10_000
+from tracker.ledger.coins import repository as coins
+from tracker.ledger.postings import repository as postings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +43,25 @@ def start_cursor(
     """Set a chain's first cursor, unless it has one."""
     session.execute(
         insert(Cursor)
-        .values(chain=chain, height=height, hash=block_hash, final_height=-1, tip_advanced_at=now)
+        .values(
+            chain=chain,
+            height=height,
+            hash=block_hash,
+            final_height=-1,
+            safe_height=-1,
+            highest=height,
+            tip_advanced_at=now,
+        )
         .on_conflict_do_nothing()
     )
+
+
+def lock_head(session: Session, chain: str) -> Block | None:
+    """The block on which the cursor stands, held there until the transaction ends."""
+    cursor = session.exec(
+        select(Cursor).where(Cursor.chain == chain).with_for_update(read=True)
+    ).first()
+    return None if cursor is None else session.get(Block, (chain, cursor.hash))
 
 
 def move_cursor(
@@ -62,17 +71,31 @@ def move_cursor(
     result = session.execute(
         update(Cursor)
         .where(col(Cursor.chain) == chain, col(Cursor.hash) == expect)
-        .values(height=height, hash=block_hash, tip_advanced_at=now)
+        .values(
+            height=height,
+            hash=block_hash,
+            # A liveness stamp: going back, or over old ground again, is no sign of life.
+            tip_advanced_at=case(
+                (col(Cursor.highest) < height, literal(now, UtcTime)), else_=Cursor.tip_advanced_at
+            ),
+            highest=func.greatest(Cursor.highest, height),
+        )
     )
     return cast("CursorResult[Any]", result).rowcount == 1
 
 
-def set_final(session: Session, chain: str, height: int) -> None:
-    """Raise the final height of a chain; it never falls. Coins followed to an end below it go."""
+def set_final(session: Session, chain: str, height: int, safe: int = -1) -> None:
+    """Raise the final and safe heights of a chain; they never fall.
+
+    Coins followed to an end below the final height go.
+    """
     session.execute(
         update(Cursor)
-        .where(col(Cursor.chain) == chain, col(Cursor.final_height) < height)
-        .values(final_height=height)
+        .where(col(Cursor.chain) == chain)
+        .values(
+            final_height=func.greatest(Cursor.final_height, height),
+            safe_height=func.greatest(Cursor.safe_height, safe, height),
+        )
     )
     for ended in (col(FollowedOutpoint.expires_height), col(FollowedOutpoint.spent_height)):
         session.execute(
@@ -105,72 +128,14 @@ def write_block(session: Session, row: dict[str, Any]) -> None:
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["chain", "hash"],
-            set_={"canonical": True, "watch_version": statement.excluded.watch_version},
-        )
-    )
-
-
-def write_movements(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert movements; those of a block that is canonical again are un-flagged."""
-    if not rows:
-        return
-    statement = insert(Movement)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["chain", "block_hash", "tx", "ref", "key", "asset"],
             set_={
                 "canonical": True,
-                # The wallet may have changed hands while the block was an orphan.
-                "entity_id": statement.excluded.entity_id,
-                "wallet_id": statement.excluded.wallet_id,
+                "watch_version": statement.excluded.watch_version,
+                # It may have had its traces the first time, or only now.
+                "traced": statement.excluded.traced,
             },
-        ),
-        rows,
-    )
-
-
-def add_to_balances(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Add signed amounts to balances and tag them with the block that made them so."""
-    if not rows:
-        return
-    statement = insert(Balance)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["chain", "key", "asset"],
-            set_={
-                "amount": Balance.__table__.c.amount + statement.excluded.amount,  # type: ignore[attr-defined]
-                "as_of_height": statement.excluded.as_of_height,
-                "as_of_hash": statement.excluded.as_of_hash,
-                "entity_id": statement.excluded.entity_id,
-                "wallet_id": statement.excluded.wallet_id,
-            },
-        ),
-        rows,
-    )
-
-
-def write_coins(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert outputs of watched scripts."""
-    if rows:
-        session.execute(insert(Utxo).on_conflict_do_nothing(), rows)
-
-
-def write_followed(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert followed outputs."""
-    if rows:
-        session.execute(insert(FollowedOutpoint).on_conflict_do_nothing(), rows)
-
-
-def spend(
-    session: Session, chain: str, outpoints: Sequence[bytes], height: int, block_hash: bytes
-) -> None:
-    """Mark coins (ours and followed) as spent in a block."""
-    for table in (Utxo, FollowedOutpoint) if outpoints else ():
-        session.execute(
-            update(table)
-            .where(col(table.chain) == chain, col(table.outpoint).in_(outpoints))
-            .values(spent_height=height, spent_hash=block_hash)
         )
+    )
 
 
 def write_transfers(session: Session, rows: Sequence[dict[str, Any]]) -> None:
@@ -185,61 +150,6 @@ def write_transfers(session: Session, rows: Sequence[dict[str, Any]]) -> None:
         ),
         rows,
     )
-
-
-# -- what a block's hits need to know --------------------------------------------------------------
-
-
-def coins_at(session: Session, chain: str, outpoints: Collection[bytes]) -> dict[bytes, Coin]:
-    """Our unspent outputs among `outpoints`."""
-    rows = session.exec(
-        select(Utxo.outpoint, Utxo.key, Utxo.amount).where(
-            Utxo.chain == chain, col(Utxo.outpoint).in_(outpoints), col(Utxo.spent_hash).is_(None)
-        )
-    ).all()
-    return {outpoint: Coin(key, amount) for outpoint, key, amount in rows}
-
-
-def followed_at(
-    session: Session, chain: str, outpoints: Collection[bytes], height: int
-) -> dict[bytes, FollowedOutpoint]:
-    """Followed, unspent and unexpired outputs among `outpoints`."""
-    rows = session.exec(
-        select(FollowedOutpoint).where(
-            FollowedOutpoint.chain == chain,
-            col(FollowedOutpoint.outpoint).in_(outpoints),
-            col(FollowedOutpoint.spent_hash).is_(None),
-            FollowedOutpoint.expires_height >= height,
-        )
-    ).all()
-    return {row.outpoint: row for row in rows}
-
-
-def unspent_outpoints(session: Session, chain: str, height: int) -> set[bytes]:
-    """Every outpoint worth matching above `height`: our coins and those followed."""
-    own = select(Utxo.outpoint).where(Utxo.chain == chain, col(Utxo.spent_hash).is_(None))
-    followed = select(FollowedOutpoint.outpoint).where(
-        FollowedOutpoint.chain == chain,
-        col(FollowedOutpoint.spent_hash).is_(None),
-        FollowedOutpoint.expires_height > height,
-    )
-    # Streamed: the driver must not hold a million rows beside the set that they become.
-    found = set(session.exec(own.execution_options(yield_per=_STREAM_ROWS)))
-    found.update(session.exec(followed.execution_options(yield_per=_STREAM_ROWS)))
-    return found
-
-
-def followed_count(session: Session, chain: str, height: int) -> int:
-    """How many coins are still followed at `height`."""
-    return session.exec(
-        select(func.count())
-        .select_from(FollowedOutpoint)
-        .where(
-            FollowedOutpoint.chain == chain,
-            col(FollowedOutpoint.spent_hash).is_(None),
-            FollowedOutpoint.expires_height >= height,
-        )
-    ).one()
 
 
 # -- rolling back ----------------------------------------------------------------------------------
@@ -259,36 +169,16 @@ def orphan_above(session: Session, chain: str, fork: BlockRef) -> list[bytes]:
     )
     if not hashes:
         return []
-    session.execute(
-        text(
-            """
-            update balance b set amount = b.amount - m.total,
-                   as_of_height = :height, as_of_hash = :hash
-            from (select key, asset, sum(amount) as total from movement
-                  where chain = :chain and canonical and block_hash in :hashes
-                  group by key, asset) m
-            where b.chain = :chain and b.key = m.key and b.asset = m.asset
-            """
-        ).bindparams(bindparam("hashes", expanding=True)),
-        {"chain": chain, "hashes": hashes, "height": fork.height, "hash": fork.hash},
-    )
-    session.execute(
-        update(Movement)
-        .where(col(Movement.chain) == chain, col(Movement.block_hash).in_(hashes))
-        .values(canonical=False)
-    )
-    for table in (Utxo, FollowedOutpoint):
-        session.execute(
-            delete(table).where(col(table.chain) == chain, col(table.created_hash).in_(hashes))
-        )
-        session.execute(
-            update(table)
-            .where(col(table.chain) == chain, col(table.spent_hash).in_(hashes))
-            .values(spent_height=None, spent_hash=None)
-        )
+    postings.invert(session, chain, hashes, fork)
+    coins.orphan(session, chain, hashes)
     session.execute(
         update(Transfer)
         .where(col(Transfer.chain) == chain, col(Transfer.block_hash).in_(hashes))
+        .values(canonical=False)
+    )
+    session.execute(
+        update(Discrepancy)
+        .where(col(Discrepancy.chain) == chain, col(Discrepancy.block_hash).in_(hashes))
         .values(canonical=False)
     )
     session.execute(
@@ -310,6 +200,16 @@ def believe(session: Session, transfer_id: str, belief: Classification) -> None:
             evidence=[item.as_dict() for item in belief.evidence],
         )
     )
+
+
+def blocks_at(session: Session, chain: str, heights: Collection[int]) -> dict[int, Block]:
+    """The canonical blocks at some heights; one that was never applied is missing."""
+    rows = session.exec(
+        select(Block).where(
+            Block.chain == chain, col(Block.canonical), col(Block.height).in_(heights)
+        )
+    )
+    return {row.height: row for row in rows}
 
 
 def ancestor(

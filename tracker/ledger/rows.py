@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from tracker.db.chain import Transfer
-from tracker.domain.transfer import Party
+from tracker.domain.transfer import NetTransfer, Party
 from tracker.ledger.effects import ClassifiedTransfer
 
 MAX_PARTIES = 50  # a payout may have thousands of outputs
+DUE = "due"  # `Transfer.senders`: to be asked for
+# An account names itself in all that it sends; only here a block may hide who paid.
+BITCOIN = "bitcoin"
 
 
 def party_json(party: Party) -> dict[str, Any]:
@@ -40,14 +43,26 @@ def transfer_row(item: ClassifiedTransfer, block_hash: bytes) -> dict[str, Any]:
         "gross_out": net.gross_out,
         "fee": net.fee,
         "net": net.net,
-        "counterparties": [party_json(party) for party in _kept(net.parties)],
+        "counterparties": parties_json(net.parties),
         "intent": str(belief.intent),
         "probability": belief.probability,
         "evidence": [piece.as_dict() for piece in belief.evidence],
         "value_usd": item.value_usd,
         "price_as_of": item.price_as_of,
         "canonical": True,
+        "senders": DUE if _hides_senders(net) else None,
     }
+
+
+def parties_json(parties: tuple[Party, ...]) -> list[dict[str, Any]]:
+    """The counterparties to store: `MAX_PARTIES` at most."""
+    return [party_json(party) for party in _kept(parties)]
+
+
+def _hides_senders(net: NetTransfer) -> bool:
+    """Whether it is an inflow of coins of which the block does not say whose they were."""
+    inflow = net.net > 0 and not net.coinbase
+    return net.chain == BITCOIN and inflow and any(party.key is None for party in net.parties)
 
 
 def _kept(parties: tuple[Party, ...]) -> tuple[Party, ...]:

@@ -85,6 +85,10 @@ class Changes:
 
 _LABEL_FIELDS = tuple(LabelRow.__dataclass_fields__)
 _WALLET_FIELDS = tuple(WalletRow.__dataclass_fields__)
+_PLACE = (
+    "tenure_id", "active_from_height", "opening_known", "opening_height", "opening_hash",
+    "opening_time", "opening_note", "history_from", "descriptor_id", "branch", "child_index",
+)  # fmt: skip
 
 
 def replace_labels(
@@ -169,8 +173,7 @@ def replace_wallets(
                 **_values(row, _WALLET_FIELDS),
                 "owner": owner,
                 "pack_id": pack_id,
-                "active_from_height": stays.active_from_height if stays else heights[row.chain],
-                "opening_known": stays.opening_known if stays else False,
+                **_place(stays, heights[row.chain]),
                 "recorded_at": now,
                 "closed_at": None,
             }
@@ -184,6 +187,16 @@ def replace_wallets(
         or wanted[wallet.chain, wallet.key].entity_id != wallet.entity_id
     )
     return Changes(len(inserted), len(same), closed, tuple(foreign))
+
+
+def _place(before: Wallet | None, height: int | None) -> dict[str, Any]:
+    """Where a wallet stands in the ledger: a new tenure, or that of the row which it replaces."""
+    if before is None:
+        return {**dict.fromkeys(_PLACE), "opening_known": False, "active_from_height": height}
+    return {
+        **{name: getattr(before, name) for name in _PLACE},
+        "tenure_id": before.tenure_id or before.id,
+    }
 
 
 def closed_wallet(wallet: Wallet) -> ClosedAddress:

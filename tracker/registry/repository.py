@@ -17,6 +17,7 @@ from tracker.db.chain import Cursor
 from tracker.db.registry import Entity, Label, Wallet, WatchSet
 from tracker.db.types import UtcTime
 from tracker.domain import transfer
+from tracker.domain.chain import BlockRef
 from tracker.domain.entity import Kind, Role, Tier
 from tracker.errors import NotFoundError
 
@@ -31,7 +32,8 @@ _ALIKE = {"render_nulls": True}
 class WatchedWallet:
     """An open wallet of an enabled holder. `key` is its scriptPubKey or 20 address bytes.
 
-    `active_from_height` is the first block that is scanned with it; None: every block applied.
+    `wallet_id` is its tenure (`Wallet.tenure_id`). `active_from_height` is the first block that is
+    scanned with it; None: every block applied.
     """
 
     wallet_id: int
@@ -215,7 +217,8 @@ def restart_wallets(session: Session, ids: Collection[int], now: datetime, heigh
     """Close open wallets and open them again, scanned from block `height` on, opening unknown."""
     close_wallets(session, ids, now)
     carried = ("entity_id", "chain", "address", "key", "role", "tier", "source", "note", "pack_id",
-               "owner", "valid_from", "valid_to")  # fmt: skip
+               "owner", "valid_from", "valid_to", "descriptor_id", "branch",
+               "child_index")  # fmt: skip
     again = sqlalchemy.select(
         *(getattr(Wallet, name) for name in carried),
         literal(height),
@@ -233,6 +236,85 @@ def next_height(session: Session, chain: str) -> int | None:
     """The height of the next block that the chain's scan applies; None before its first."""
     height = session.exec(select(Cursor.height).where(Cursor.chain == chain)).one_or_none()
     return None if height is None else height + 1
+
+
+# -- openings -------------------------------------------------------------------------------------
+
+
+def void_openings(session: Session, chain: str, hashes: Collection[bytes]) -> int:
+    """Forget the openings that were taken at orphaned blocks; returns how many."""
+    found = session.execute(
+        update(Wallet)
+        .where(
+            col(Wallet.chain) == chain,
+            col(Wallet.closed_at).is_(None),
+            among(Wallet.opening_hash, hashes),
+        )
+        .values(
+            opening_known=False,
+            opening_height=None,
+            opening_hash=None,
+            opening_time=None,
+            history_from=None,
+        )
+        .returning(col(Wallet.id))
+    )
+    return len(found.all())
+
+
+def unopened(session: Session, chain: str, limit: int) -> list[Wallet]:
+    """Open wallets of enabled holders whose opening is not known yet, oldest first.
+
+    One of which a source said that it cannot tell (`opening_note`) comes last.
+    """
+    return list(
+        session.exec(
+            select(Wallet)
+            .join(Entity)
+            .where(
+                Wallet.chain == chain,
+                col(Wallet.closed_at).is_(None),
+                col(Wallet.opening_known).is_(False),
+                col(Entity.enabled),
+                Entity.role == Role.HOLDER,
+            )
+            .order_by(col(Wallet.opening_note).is_not(None), col(Wallet.id))
+            .limit(limit)
+        )
+    )
+
+
+def still_unopened(session: Session, ids: Collection[int]) -> set[int]:
+    """Those of the wallets that are open and wait for their opening still."""
+    query = select(Wallet.id).where(
+        among(Wallet.id, ids, BigInteger),
+        col(Wallet.closed_at).is_(None),
+        col(Wallet.opening_known).is_(False),
+    )
+    return {found for found in session.exec(query) if found is not None}
+
+
+def set_opening(session: Session, ids: Collection[int], block: BlockRef) -> None:
+    """Note that the ledger holds what these wallets held at a block."""
+    session.execute(
+        update(Wallet)
+        .where(among(Wallet.id, ids, BigInteger))
+        .values(
+            opening_known=True,
+            opening_height=block.height,
+            opening_hash=block.hash,
+            opening_time=block.time,
+            opening_note=None,
+            history_from=block.height + 1,
+            active_from_height=func.coalesce(Wallet.active_from_height, block.height + 1),
+        )
+    )
+
+
+def note_openings(session: Session, notes: dict[int, str]) -> None:
+    """Say why the opening of a wallet cannot be had; by wallet id."""
+    for wallet_id, note in sorted(notes.items()):
+        session.execute(update(Wallet).where(col(Wallet.id) == wallet_id).values(opening_note=note))
 
 
 # -- the watch set -------------------------------------------------------------------------------
@@ -304,9 +386,13 @@ def bump_watch_set(session: Session, chain: str) -> int:
     return int(session.execute(query.returning(col(WatchSet.version))).scalar_one())
 
 
-def lock_watch_set(session: Session, chain: str) -> int:
-    """The version of a chain's watch set, held still until the transaction ends (FOR SHARE)."""
-    query = select(WatchSet.version).where(WatchSet.chain == chain).with_for_update(read=True)
+def lock_watch_set(session: Session, chain: str, *, to_bump: bool = False) -> int:
+    """The version of a chain's watch set, held still until the transaction ends (FOR SHARE).
+
+    `to_bump`: FOR UPDATE, by who may bump it later on: two that share it could not.
+    """
+    query = select(WatchSet.version).where(WatchSet.chain == chain)
+    query = query.with_for_update(read=not to_bump)
     version = session.exec(query).one_or_none()
     if version is None:
         session.execute(insert(WatchSet).values(chain=chain, version=0).on_conflict_do_nothing())
@@ -354,7 +440,7 @@ def labels_for(
 def _holders(chain: str) -> Any:
     return (
         sqlalchemy.select(
-            col(Wallet.id).label("wallet_id"),
+            func.coalesce(Wallet.tenure_id, Wallet.id).label("wallet_id"),
             col(Wallet.entity_id),
             col(Entity.slug),
             col(Wallet.key),

@@ -125,13 +125,7 @@ def checked(row: Record, holder: Entity | None, network: str) -> WalletRow:
             value=row.text("entity"),
             mend="add the entity first, or correct its slug (`tracker entities list`)",
         )
-    if holder.role != Role.HOLDER:
-        raise InputError(
-            f"{holder.slug} is a venue: its addresses are destinations, known by label",
-            field="entity",
-            value=holder.slug,
-            mend="import them with `tracker labels import`",
-        )
+    require_holder(holder)
     parsed = addresses.parse(row.text("chain"), row.text("address"), network, wallet=True)
     valid_from, valid_to = row.instant("valid_from"), row.instant("valid_to")
     if valid_from is not None and valid_to is not None and valid_to <= valid_from:
@@ -153,6 +147,17 @@ def checked(row: Record, holder: Entity | None, network: str) -> WalletRow:
         valid_from=valid_from,
         valid_to=valid_to,
     )
+
+
+def require_holder(entity: Entity) -> None:
+    """Raise `InputError` for a venue, which owns no wallets here."""
+    if entity.role != Role.HOLDER:
+        raise InputError(
+            f"{entity.slug} is a venue: its addresses are destinations, known by label",
+            field="entity",
+            value=entity.slug,
+            mend="import them with `tracker labels import`",
+        )
 
 
 def checked_rows(

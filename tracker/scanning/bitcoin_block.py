@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
 
 from sqlmodel import Session
 
 from tracker.chains.bitcoin.block import BlockScan
 from tracker.db.chain import FollowedOutpoint, Transfer
-from tracker.detection.chain_sales import SeenSale
 from tracker.domain.chain import BlockRef
-from tracker.domain.entity import Tier
 from tracker.domain.intent import SALE_VENUES, Classification, Intent, classify, swept
 from tracker.domain.match import Coin, Match, ScannedTx, match, outpoint_of
 from tracker.domain.netting import keys_of, net
 from tracker.domain.transfer import Label, NetTransfer, Owner
-from tracker.domain.units import to_quantity
-from tracker.facts import repository as facts
-from tracker.ledger import repository as ledger
+from tracker.ledger.coins import repository as ledger
 from tracker.ledger.effects import (
     BlockEffects,
     ClassifiedTransfer,
@@ -31,76 +25,11 @@ from tracker.ledger.effects import (
 from tracker.ledger.holdings import repository as holdings
 from tracker.registry import repository as registry
 from tracker.registry.owners import owners_for
+from tracker.scanning.reading import BlockReading, Prices, Sweep
 
 CHAIN = "bitcoin"
 ASSET = "BTC"
 FOLLOWED_PER_TRANSFER = 20
-CLOSE_MAX_AGE = timedelta(days=3)
-LIVE_MAX_AGE = timedelta(hours=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Sweep:
-    """Followed coins that a transaction of this block took on to a labelled venue."""
-
-    tx: bytes
-    origin: Transfer
-    belief: Classification
-    amount: int
-    venue: Label
-    venue_key: bytes
-    tiers: tuple[Tier, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BlockReading:
-    """A block's effects on the ledger, and the sweeps that detection has to judge."""
-
-    effects: BlockEffects
-    sweeps: tuple[Sweep, ...]
-    price_usd: Decimal | None
-
-    def sales(self) -> list[SeenSale]:
-        """What detection has to judge: direct sales, then outflows that were swept to a venue."""
-        block = self.effects.block
-        direct = [
-            SeenSale(
-                transfer_id=item.transfer.id,
-                entity_id=item.transfer.owners[0].entity_id,
-                asset=item.transfer.asset,
-                belief=item.belief,
-                amount=item.sold,
-                value_usd=value_usd(item.sold, self.price_usd),
-                tiers=item.tiers,
-                venue=", ".join(item.venue_names),
-                venue_key=item.venues[0].key or b"",
-                tx=item.transfer.tx,
-                height=block.height,
-                block_hash=block.hash,
-                time=block.time,
-            )
-            for item in self.effects.transfers
-            if item.belief.intent is Intent.SALE
-        ]
-        return direct + [
-            SeenSale(
-                transfer_id=sweep.origin.id,
-                entity_id=sweep.origin.entity_id,
-                asset=sweep.origin.asset,
-                belief=sweep.belief,
-                amount=sweep.amount,
-                value_usd=value_usd(sweep.amount, self.price_usd),
-                tiers=(*sweep.tiers, sweep.venue.tier),
-                venue=sweep.venue.name,
-                venue_key=sweep.venue_key,
-                tx=sweep.tx,
-                height=block.height,
-                block_hash=block.hash,
-                time=block.time,
-                origin=sweep.origin,
-            )
-            for sweep in self.sweeps
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +53,7 @@ def read_block(
 ) -> BlockReading:
     """Everything that `block` changes, judged with the facts and prices of its own time."""
     spends = {txin.outpoint for tx in scan.txs for txin in tx.inputs}
-    coins = ledger.coins_at(session, CHAIN, spends)
+    coins = ledger.coins_at(session, CHAIN, spends, block.hash)
     followed = ledger.followed_at(session, CHAIN, spends, block.height)
     matches = match(scan.txs, scripts, coins)
     known = dict(coins)
@@ -132,7 +61,8 @@ def read_block(
     keys = keys_of(scan.txs) | {coin.script for coin in known.values()}
     owners = owners_for(session, CHAIN, keys)
     labels = registry.labels_for(session, CHAIN, keys - owners.keys())
-    price, price_as_of = coin_price(session, ASSET, block.time)
+    prices = Prices(session, block.time)
+    _, price_as_of = prices.of(ASSET)
 
     transfers = []
     to_follow: list[FollowedCoin] = []
@@ -147,7 +77,7 @@ def read_block(
             address_of=options.address_of,
         ):
             belief = classify(transfer, follow_blocks=options.follow_blocks)
-            value = value_usd(abs(transfer.net), price)
+            value = prices.value(ASSET, abs(transfer.net))
             transfers.append(ClassifiedTransfer(transfer, belief, value, price_as_of))
             room = options.follow_room - len(to_follow)
             to_follow.extend(_followed(transfer, belief, room))
@@ -166,25 +96,8 @@ def read_block(
             followed=tuple(to_follow),
         ),
         sweeps=_sweeps(session, scan.txs, block, followed, labels, options),
-        price_usd=price,
+        prices=prices,
     )
-
-
-def coin_price(
-    session: Session, asset: str, at: datetime
-) -> tuple[Decimal | None, datetime | None]:
-    """USD for one coin at `at`, and its as-of: a live quote of that hour, else a daily close."""
-    price = facts.price_at(session, "live", asset, at, LIVE_MAX_AGE) or facts.price_at(
-        session, "close", asset, at, CLOSE_MAX_AGE
-    )
-    return (price.value, price.at) if price is not None else (None, None)
-
-
-def value_usd(amount: int, price: Decimal | None) -> Decimal | None:
-    """USD value of base units at a price, to the cent; None without a price."""
-    if price is None:
-        return None
-    return (to_quantity(amount, ASSET) * price).quantize(Decimal("0.01"))
 
 
 def _movements(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from tracker.db import Database
+from tracker.db.lease import lease
 from tracker.db.registry import Entity, Wallet, WatchSet
-from tracker.ledger import repository as ledger
+from tracker.ledger.coins import repository as coins
 
 _LEASE_SPACE = 0x7363
 _STREAM_ROWS = 10_000
@@ -31,9 +30,8 @@ class WatchState:
     outpoints: set[bytes]
 
 
-def load_watch(session: Session, chain: str, height: int, cursor_hash: bytes) -> WatchState:
-    """The watch set of a chain; read in a snapshot transaction."""
-    version = session.exec(select(WatchSet.version).where(WatchSet.chain == chain)).first() or 0
+def watched_keys(session: Session, chain: str) -> set[bytes]:
+    """The keys of all open wallets of enabled holders on a chain."""
     query = (
         select(Wallet.key)
         .join(Entity)
@@ -44,25 +42,20 @@ def load_watch(session: Session, chain: str, height: int, cursor_hash: bytes) ->
             Entity.role == "holder",
         )
     )
-    rows = session.exec(query.execution_options(yield_per=_STREAM_ROWS))
+    return set(session.exec(query.execution_options(yield_per=_STREAM_ROWS)))
+
+
+def load_watch(session: Session, chain: str, height: int, cursor_hash: bytes) -> WatchState:
+    """The watch set of a chain; read in a snapshot transaction."""
+    version = session.exec(select(WatchSet.version).where(WatchSet.chain == chain)).first() or 0
     return WatchState(
-        version, cursor_hash, set(rows), ledger.unspent_outpoints(session, chain, height)
+        version,
+        cursor_hash,
+        watched_keys(session, chain),
+        coins.unspent_outpoints(session, chain, height),
     )
 
 
-@contextmanager
-def scan_lease(database: Database, chain: str) -> Iterator[bool]:
-    """Whether this process may scan `chain` now; saves work, while the cursor keeps the truth.
-
-    An advisory lock on a connection of its own: it ends with the process, however that dies.
-    """
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        key = {"space": _LEASE_SPACE, "chain": chain}
-        got = connection.execute(
-            text("select pg_try_advisory_lock(:space, hashtext(:chain))"), key
-        ).scalar_one()
-        try:
-            yield bool(got)
-        finally:
-            if got:
-                connection.execute(text("select pg_advisory_unlock(:space, hashtext(:chain))"), key)
+def scan_lease(database: Database, chain: str) -> AbstractContextManager[bool]:
+    """Whether this process may scan `chain` now; the cursor's compare-and-swap keeps the truth."""
+    return lease(database, _LEASE_SPACE, chain)

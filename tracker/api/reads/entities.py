@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from tracker.api.paging import Page, page_after
-from tracker.api.reads import chains
-from tracker.api.reads.holdings import Grounds, holdings, observed_assets, total_value
+from tracker.api.reads.chains import COIN, Heads
+from tracker.api.reads.holdings import Grounds, holdings, total_value
 from tracker.api.reads.ids import stored_id
-from tracker.api.reads.ledger import Count
+from tracker.api.reads.observed import counting_now, observed_now
+from tracker.api.reads.past import Past
 from tracker.api.schemas.entities import EntityDetail, EntityItem, Headline, LastAlert
 from tracker.api.schemas.holdings import Holding, Holdings
 from tracker.db.alerts import Alert
@@ -21,8 +22,10 @@ from tracker.db.facts import Disclosure, Price
 from tracker.db.registry import Entity, Wallet
 from tracker.db.session import Session
 from tracker.detection import repository as detection
+from tracker.domain.asset import stands_for
 from tracker.domain.entity import Kind, Role, Tier
 from tracker.facts import repository as facts
+from tracker.ledger.history.tenures import Moment
 from tracker.ledger.holdings import repository as ledger
 from tracker.registry import observability
 from tracker.registry import repository as registry
@@ -58,7 +61,7 @@ class Listing:
 
 
 def list_entities(
-    session: Session, chosen: Filter, *, now: datetime, limit: int, cursor: str | None = None
+    session: Session, chosen: Filter, heads: Heads, *, limit: int, cursor: str | None = None
 ) -> Listing:
     """A page of those that pass, the best known first, then the most valuable, then by slug.
 
@@ -73,17 +76,18 @@ def list_entities(
     ]
     found = [
         known
-        for known in _known(session, rows, now)
+        for known in _known(session, rows, heads)
         if chosen.observability in (None, known.seen["observability"])
     ]
     found.sort(key=_rank)
     page = page_after(found, [known.entity.slug for known in found], cursor, limit)
-    return Listing(Page(items=_items(session, page.items, now), next=page.next), total=len(found))
+    items = _items(session, page.items, heads.now)
+    return Listing(Page(items=items, next=page.next), total=len(found))
 
 
-def show_entity(session: Session, entity: Entity, *, now: datetime) -> EntityDetail:
+def show_entity(session: Session, entity: Entity, heads: Heads) -> EntityDetail:
     """One entity in full."""
-    (item,) = _items(session, _known(session, [entity], now), now)
+    (item,) = _items(session, _known(session, [entity], heads), heads.now)
     return EntityDetail(
         **dict(item),
         exchange_mic=entity.exchange_mic,
@@ -99,29 +103,42 @@ def show_entity(session: Session, entity: Entity, *, now: datetime) -> EntityDet
 
 
 def show_holdings(
-    session: Session, entity: Entity, *, now: datetime, at: datetime | None
+    session: Session,
+    entity: Entity,
+    heads: Heads,
+    *,
+    at: Moment | None = None,
+    closed: bool = True,
 ) -> Holdings:
-    """What an entity holds now, or held `at` an earlier time, with where each chain stands."""
+    """What an entity holds now, or held `at` an earlier moment, with where each chain stands.
+
+    An earlier moment counts the wallets that have been closed since then, unless `closed` is false.
+    """
     key = stored_id(entity)
-    moment = at or now
-    wallets = registry.wallets_of(session, key)
-    count = Count.of(session, key, wallets)
-    disclosed = facts.latest_totals(session, at=moment.date(), entity_ids=[key])
+    moment = at or Moment(heads.now)
+    rows = registry.wallets_of(session, key, include_closed=True)
+    wallets = [row for row in rows if row.closed_at is None]
+    past = Past.of(session, key, rows if closed else wallets, heads.now)
+    disclosed = facts.latest_totals(session, at=moment.at.date(), entity_ids=[key])
     own = disclosed.get(key, {})
-    heads = chains.heads(session, now)
+    observed_then = past.then(own, moment)
+    if at is None:
+        observed = observed_now(counting_now(wallets), ledger.held_now(session, key))
+    else:
+        observed = past.at(at)
     grounds = Grounds(
         disclosed=own,
-        observed=count.now() if at is None else count.at(at),
-        prices=_prices(session, moment),
+        observed=observed,
+        prices=_prices(session, moment.at, {stands_for(each).coin for each in {*own, *observed}}),
         heads=heads,
-        at=moment,
-        observed_then=count.then(own),
+        at=moment.at,
+        observed_then=observed_then,
     )
     items = holdings(grounds)
     seen = _described(entity, wallets, own, items, facts.count_totals(session, [key]).get(key, 0))
     return Holdings(
         entity=entity.slug,
-        as_of=moment,
+        as_of=moment.at,
         observability=seen["observability"],
         completeness=seen["completeness"],
         assets=items,
@@ -143,20 +160,22 @@ class _Known:
     seen: dict[str, Any]
 
 
-def _known(session: Session, rows: Sequence[Entity], now: datetime) -> list[_Known]:
+def _known(session: Session, rows: Sequence[Entity], heads: Heads) -> list[_Known]:
+    now = heads.now
     ids = [stored_id(row) for row in rows]
     disclosed = facts.latest_totals(session, at=now.date(), entity_ids=ids)
+    only = ids[0] if len(ids) == 1 else None
     wallets: dict[int, list[Wallet]] = {}
-    for wallet in registry.open_wallets(session):
+    for wallet in registry.open_wallets(session, entity_id=only):
         wallets.setdefault(wallet.entity_id, []).append(wallet)
-    sums: dict[int, dict[str, tuple[int, int | None]]] = {}
-    for entity_id, asset, amount in ledger.all_balances(session):
-        sums.setdefault(entity_id, {})[asset] = (amount, None)
-    prices, heads = _prices(session, now), chains.heads(session, now)
+    held: dict[int, list[ledger.Held]] = {}
+    for each in ledger.held_now(session, only):
+        held.setdefault(each.entity_id, []).append(each)
+    prices = _prices(session, now, set(COIN.values()))
     found: list[_Known] = []
     for key, row in zip(ids, rows, strict=True):
         own, stated = wallets.get(key, []), disclosed.get(key, {})
-        observed = observed_assets(own, sums.get(key, {}))
+        observed = observed_now(counting_now(own), held.get(key, ()))
         items = holdings(Grounds(stated, observed, prices, heads, now))
         value, reason = total_value(items)
         seen = _described(row, own, stated, items, None)
@@ -230,8 +249,10 @@ def _last_alert(alert: Alert | None) -> LastAlert | None:
     return None if alert is None else LastAlert.model_validate(alert)
 
 
-def _prices(session: Session, at: datetime) -> dict[str, Price]:
-    found = {asset: facts.latest_price(session, asset, at) for asset in chains.CHAIN_OF}
+def _prices(session: Session, at: datetime, coins: Collection[str]) -> dict[str, Price]:
+    found = {
+        coin: facts.latest_price(session, coin, at) for coin in COIN.values() if coin in coins
+    }
     return {asset: price for asset, price in found.items() if price is not None}
 
 

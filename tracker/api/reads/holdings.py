@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 
-from tracker.api.reads.chains import CHAIN_OF, Heads
-from tracker.api.schemas.holdings import Disclosed, Holding, Nowcast, OnChain
+from tracker.api.reads.chains import Heads, chain_of
+from tracker.api.reads.observed import Observed, by_bucket, sign_of
+from tracker.api.reads.past import Then
+from tracker.api.schemas.holdings import Disclosed, Holding, Nowcast, OnChain, Partial
 from tracker.db.facts import Disclosure, Price
-from tracker.db.registry import Wallet
+from tracker.domain.asset import stands_for
 from tracker.domain.units import quantity_text, to_quantity
 
 NO_WALLET = "no wallet of this entity is known, so the chain cannot show its coins"
@@ -22,22 +24,6 @@ _RATIO = Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What the ledger counts for one entity and asset: base units over its open wallets.
-
-    `changed_at` is the height of the newest counted change, None where nothing has moved yet;
-    `stood_in` the block (height, hash) that an earlier time falls back to, None for now.
-    """
-
-    amount: int | None
-    opening_known: bool
-    since_height: int | None
-    changed_at: int | None = None
-    stood_in: tuple[int, bytes] | None = None
-    unobservable: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Grounds:
     """Everything from which the holdings of one entity are shown."""
 
@@ -46,31 +32,17 @@ class Grounds:
     prices: Mapping[str, Price]
     heads: Heads
     at: datetime
-    # Chain-observed base units at the as-of day of the disclosure, where the ledger reaches back.
-    observed_then: Mapping[str, int] = field(default_factory=dict)
+    # By coin, what the chain showed at the as-of day of the disclosure.
+    observed_then: Mapping[str, Then] = field(default_factory=dict)
 
 
-def observed_assets(
-    wallets: Iterable[Wallet], balances: Mapping[str, tuple[int, int | None]]
-) -> dict[str, Observed]:
-    """By asset, what the ledger counts; `balances` is asset -> (base units, newest height)."""
-    found: dict[str, Observed] = {}
-    by_chain: dict[str, list[Wallet]] = {}
-    for wallet in wallets:
-        by_chain.setdefault(wallet.chain, []).append(wallet)
-    for asset, chain in CHAIN_OF.items():
-        own = by_chain.get(chain, [])
-        if not own:
-            continue
-        amount, changed_at = balances.get(asset, (None, None))
-        starts = [w.active_from_height for w in own if w.active_from_height is not None]
-        found[asset] = Observed(
-            amount=amount,
-            opening_known=all(wallet.opening_known for wallet in own),
-            since_height=min(starts) if starts else None,
-            changed_at=changed_at,
-        )
-    return found
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What one whole unit of an asset is worth in US dollars, and why that is known."""
+
+    value: Decimal
+    at: datetime
+    source: str
 
 
 def holdings(grounds: Grounds) -> list[Holding]:
@@ -80,28 +52,40 @@ def holdings(grounds: Grounds) -> list[Holding]:
 
 
 def total_value(items: Sequence[Holding]) -> tuple[str | None, str | None]:
-    """The USD value of all holdings, or None with the reason; a part unknown makes it unknown."""
+    """The USD value of all holdings, or None with the reason; a part unknown makes it unknown.
+
+    Tokens of a coin whose disclosed total is valued are part of that total, not beside it.
+    """
     if not items:
         return None, "no holdings are known"
-    unknown = [item.asset for item in items if item.value_usd is None and not _empty(item)]
+    disclosed = {item.asset for item in items if item.value_basis == "disclosed"}
+    own = [item for item in items if not _within(item.asset, disclosed)]
+    unknown = [item.asset for item in own if item.value_usd is None and not _empty(item)]
     if unknown:
         return None, f"the value of {', '.join(unknown)} is unknown"
-    known = [Decimal(item.value_usd) for item in items if item.value_usd is not None]
+    known = [Decimal(item.value_usd) for item in own if item.value_usd is not None]
     return (str(sum(known, Decimal(0))), None) if known else (None, "no holdings are known")
 
 
+def _within(asset: str, disclosed: Collection[str]) -> bool:
+    """Whether `asset` is a part of a disclosed total of another; a debt never is."""
+    stands = stands_for(asset)
+    return asset != stands.coin and stands.coin in disclosed and not stands.debt
+
+
 def _empty(item: Holding) -> bool:
-    """An asset with wallets but neither a count nor a disclosure hides no known value."""
-    return item.disclosed.quantity is None and item.onchain.quantity is None
+    """An asset that nobody counts or discloses, or of which there is none, hides no value."""
+    return item.disclosed.quantity is None and item.onchain.quantity in (None, "0")
 
 
 def _holding(asset: str, grounds: Grounds) -> Holding:
     disclosure = grounds.disclosed.get(asset)
     seen = grounds.observed.get(asset)
     onchain = _onchain(asset, seen, grounds.heads)
-    coverage, coverage_reason = _coverage(disclosure, seen, grounds.observed_then.get(asset))
+    then = grounds.observed_then.get(asset)
+    coverage, coverage_reason = _coverage(disclosure, seen, then)
     price, price_reason = _price(asset, grounds)
-    amount, basis, value_reason = _valued(disclosure, seen)
+    amount, basis, value_reason = _valued(asset, disclosure, seen)
     value = None
     if amount is not None and price is not None:
         with localcontext() as context:
@@ -116,6 +100,8 @@ def _holding(asset: str, grounds: Grounds) -> Holding:
         nowcast=_nowcast(seen),
         coverage=coverage,
         coverage_reason=coverage_reason,
+        coverage_assets=None if coverage is None or then is None else list(then.assets),
+        coverage_leaves_out=None if coverage is None or then is None else list(then.leaves_out),
         price_usd=None if price is None else format(price.value.normalize(), "f"),
         price_as_of=None if price is None else price.at,
         price_source=None if price is None else price.source,
@@ -127,42 +113,76 @@ def _holding(asset: str, grounds: Grounds) -> Holding:
 
 
 def _onchain(asset: str, seen: Observed | None, heads: Heads) -> OnChain:
-    def unknown(reason: str, opening_known: bool | None = None) -> OnChain:
+    owed = stands_for(asset).debt
+
+    def unknown(state: str, reason: str, partial: Partial | None = None) -> OnChain:
         return OnChain(
             quantity=None,
             amount=None,
             by_bucket=None,
             as_of_block=None,
-            opening_known=opening_known,
+            state=state,
+            owed=owed,
+            opening_known=None if seen is None else seen.complete,
+            partial=partial,
             reason=reason,
         )
 
     if seen is None:
-        return unknown(NO_WALLET)
-    if seen.unobservable is not None:
-        return unknown(seen.unobservable)
-    block = heads.block(CHAIN_OF[asset], seen.changed_at, seen.stood_in)
+        return unknown("no_wallet", NO_WALLET)
+    count = seen.counting
+    changed_at = count.opened_at if seen.changed_at is None else seen.changed_at
+    block = heads.block(chain_of(asset), changed_at, seen.stood_in)
     if block is None:
-        return unknown(f"no block of {CHAIN_OF[asset]} has been scanned yet", seen.opening_known)
-    since = "the first scan" if seen.since_height is None else f"block {seen.since_height}"
-    if seen.opening_known:
-        amount, reason = seen.amount or 0, None
-    elif seen.amount is None:
+        return unknown("not_scanned", heads.missing(chain_of(asset)))
+    amount = sign_of(asset) * seen.amount
+    quantity, buckets = quantity_text(amount, asset), by_bucket(asset, seen.buckets)
+    if count.waiting:
+        part = None
+        if count.waiting < count.wallets:
+            part = Partial(
+                quantity=quantity,
+                amount=str(amount),
+                by_bucket=buckets,
+                wallets=count.wallets - count.waiting,
+                of=count.wallets,
+            )
+        return unknown("not_yet_known" if seen.past else "bootstrapping", _waiting(seen), part)
+    since = "the first scan" if count.since_height is None else f"block {count.since_height}"
+    if count.partly == count.wallets and seen.changed_at is None:
         return unknown(
-            f"nothing has moved since {since}, and what was held before is not counted", False
+            "counted_from",
+            f"nothing has moved since {since}, and what was held before is not counted",
         )
-    else:
-        amount = seen.amount
+    reason = None
+    if count.partly:
         reason = f"counted since {since} only: what was held before is not known"
-    quantity = quantity_text(amount, asset)
+        if count.partly < count.wallets:
+            verb = "is" if count.partly == 1 else "are"
+            reason = f"{count.partly} of {count.wallets} wallets {verb} {reason}"
     return OnChain(
         quantity=quantity,
         amount=str(amount),
-        by_bucket={"liquid": quantity},
+        by_bucket=buckets,
         as_of_block=block,
-        opening_known=seen.opening_known,
+        state="counted_from" if count.partly else "open",
+        owed=owed,
+        opening_known=count.partly == 0,
         reason=reason,
     )
+
+
+def _waiting(seen: Observed) -> str:
+    """Why the balance of some wallets, or of all, cannot be told."""
+    count = seen.counting
+    some = f"{count.waiting} of {count.wallets} wallets"
+    every, one = count.waiting == count.wallets, count.waiting == 1
+    if not seen.past:
+        which = "its wallets are" if every else f"{some} {'is' if one else 'are'}"
+        return f"{which} still bootstrapping: not all that they hold is read from the chain yet"
+    which = "the wallets were" if every else f"{some} {'was' if one else 'were'}"
+    known = "" if count.known_from is None else f": known from {count.known_from:%Y-%m-%dT%H:%MZ}"
+    return f"{which} not watched yet at that time{known}"
 
 
 def _disclosed(asset: str, disclosure: Disclosure | None) -> Disclosed:
@@ -196,35 +216,44 @@ def _nowcast(seen: Observed | None) -> Nowcast:
 
 
 def _coverage(
-    disclosure: Disclosure | None, seen: Observed | None, then: int | None
+    disclosure: Disclosure | None, seen: Observed | None, then: Then | None
 ) -> tuple[str | None, str | None]:
     if disclosure is None or not disclosure.amount:
         return None, NO_DISCLOSURE
     if seen is None:
         return None, NO_WALLET
-    if not seen.opening_known:
-        return None, "what the wallets held before they were watched is not known"
     if then is None:
-        return None, "the ledger does not reach back to the disclosure's date"
-    ratio = (Decimal(then) / Decimal(disclosure.amount)).quantize(_RATIO, ROUND_HALF_EVEN)
+        return None, "not told in a list: see the holdings of the entity"
+    if then.amount is None:
+        return None, then.reason
+    ratio = (Decimal(then.amount) / Decimal(disclosure.amount)).quantize(_RATIO, ROUND_HALF_EVEN)
     return str(ratio), None
 
 
-def _price(asset: str, grounds: Grounds) -> tuple[Price | None, str | None]:
-    price = grounds.prices.get(asset)
+def _price(asset: str, grounds: Grounds) -> tuple[_Worth | None, str | None]:
+    stands = stands_for(asset)
+    if not stands.at_par:
+        return None, f"the rate of {asset} in {stands.coin} is not read yet"
+    if stands.coin == "USD":
+        return _Worth(Decimal(1), grounds.at, "at par: one stands for one US dollar"), None
+    price = grounds.prices.get(stands.coin)
     if price is None:
-        return None, f"no price of {asset} is known"
+        return None, f"no price of {stands.coin} is known"
+    source = price.source
+    if asset != stands.coin:
+        source = f"{source}; at par: one stands for one {stands.coin}"
+    reason = None
     if grounds.at - price.at > PRICE_MAX_AGE:
-        return price, f"the price is of {price.at:%Y-%m-%d}: older than {PRICE_MAX_AGE.days} days"
-    return price, None
+        reason = f"the price is of {price.at:%Y-%m-%d}: older than {PRICE_MAX_AGE.days} days"
+    return _Worth(price.value, price.at, source), reason
 
 
 def _valued(
-    disclosure: Disclosure | None, seen: Observed | None
+    asset: str, disclosure: Disclosure | None, seen: Observed | None
 ) -> tuple[int | None, str | None, str | None]:
     """The base units that are valued and their basis: disclosed first, else a complete count."""
     if disclosure is not None and disclosure.amount is not None:
         return disclosure.amount, "disclosed", None
-    if seen is not None and seen.opening_known and seen.amount is not None:
-        return seen.amount, "onchain", None
+    if seen is not None and seen.complete:
+        return sign_of(asset) * seen.amount, "onchain", None
     return None, None, "no complete quantity is known"

@@ -12,7 +12,7 @@ from tracker.api.paging import Cursor, Limit, Page, decode_moment, encode_moment
 from tracker.api.reads.alerts import find, show_alert, show_alerts
 from tracker.api.schemas.alerts import AlertItem, Mute
 from tracker.detection import repository
-from tracker.domain.alert import Severity
+from tracker.domain.alert import RULES, Severity
 from tracker.errors import InputError
 from tracker.registry import repository as registry
 
@@ -33,6 +33,10 @@ def list_all(
     cursor: Cursor = None,
 ) -> Page[AlertItem]:
     """Alerts, the newest opened first."""
+    if rule is not None and rule not in RULES:
+        raise InputError(
+            "no such rule", field="rule", value=rule, mend=f"use {' or '.join(RULES)}"
+        )
     with context.database.transaction(snapshot=True) as session:
         rows = repository.list_alerts(
             session,

@@ -7,12 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from tracker.api.auth import READ, WRITE
-from tracker.api.context import Ctx
+from tracker.api.context import Context, Ctx
 from tracker.api.paging import Cursor, Limit, Page
 from tracker.api.parameters import DryRun, FileBody, Format, Slug
+from tracker.api.reads import chains
 from tracker.api.reads.entities import Filter, list_entities, show_entity
 from tracker.api.schemas.common import ImportResult
 from tracker.api.schemas.entities import EntityChange, EntityDetail, EntityItem, NewEntity
+from tracker.db.session import Session
 from tracker.domain.entity import Kind, Observability, Role
 from tracker.registry import entities, records, repository
 
@@ -33,7 +35,8 @@ def list_all(
     """Entities, the best known first, then the most valuable."""
     chosen = Filter(kind, role, q, enabled, observability)
     with context.database.transaction(snapshot=True) as session:
-        return list_entities(session, chosen, now=context.now(), limit=limit, cursor=cursor).page
+        heads = _heads(context, session)
+        return list_entities(session, chosen, heads, limit=limit, cursor=cursor).page
 
 
 @router.get("/{slug}", dependencies=[READ])
@@ -41,7 +44,7 @@ def show(context: Ctx, slug: Slug) -> EntityDetail:
     """One entity in full."""
     with context.database.transaction(snapshot=True) as session:
         entity = repository.get_entity(session, slug)
-        return show_entity(session, entity, now=context.now())
+        return show_entity(session, entity, _heads(context, session))
 
 
 @router.post("", dependencies=[WRITE], status_code=201)
@@ -49,7 +52,7 @@ def add(context: Ctx, body: NewEntity) -> EntityDetail:
     """Add an entity."""
     with context.database.transaction() as session:
         entity = entities.add(session, now=context.now(), **body.model_dump())
-        return show_entity(session, entity, now=context.now())
+        return show_entity(session, entity, _heads(context, session))
 
 
 @router.post("/import", dependencies=[WRITE])
@@ -68,4 +71,8 @@ def change(context: Ctx, slug: Slug, body: EntityChange) -> EntityDetail:
     """Switch an entity on or off. What is off is not watched or judged; nothing is lost."""
     with context.database.transaction() as session:
         entity = entities.set_enabled(session, slug, enabled=body.enabled, now=context.now())
-        return show_entity(session, entity, now=context.now())
+        return show_entity(session, entity, _heads(context, session))
+
+
+def _heads(context: Context, session: Session) -> chains.Heads:
+    return chains.heads(session, context.now(), context.settings)

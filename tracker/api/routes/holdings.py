@@ -2,28 +2,94 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from datetime import date
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
 
 from tracker.api.auth import READ
 from tracker.api.context import Ctx
 from tracker.api.paging import Cursor, Limit, Page, decode_moment, page_after
-from tracker.api.parameters import At, KnownAt, Slug
+from tracker.api.parameters import KnownAt, Slug
 from tracker.api.reads import chains, ledger
+from tracker.api.reads.asked import moment
 from tracker.api.reads.entities import show_holdings
 from tracker.api.reads.facts import list_capital, list_disclosures
+from tracker.api.reads.history import show_changes, show_history
 from tracker.api.schemas.entities import CapitalItem, DisclosureItem
-from tracker.api.schemas.holdings import Holdings, TransferItem
+from tracker.api.schemas.holdings import Changes, History, Holdings, TransferItem
 from tracker.registry import repository
 
 router = APIRouter(prefix="/v1/entities/{slug}", tags=["holdings"], dependencies=[READ])
 
 
+First = Annotated[date | None, Query(alias="from", description="The first UTC day, counted")]
+Last = Annotated[date | None, Query(alias="to", description="The last UTC day, counted")]
+AssetName = Annotated[str | None, Query(max_length=40, examples=["ETH"])]
+Closed = Annotated[
+    bool, Query(description="false: leave out wallets that are no longer believed to be its own")
+]
+
+
 @router.get("/holdings")
-def holdings(context: Ctx, slug: Slug, at: At) -> Holdings:
-    """On-chain and disclosed holdings side by side, now or at an earlier time."""
+def holdings(
+    context: Ctx,
+    slug: Slug,
+    at: Annotated[
+        str | None,
+        Query(
+            max_length=40,
+            description="A UTC time, a date (the end of that day), or a block: ethereum:18000000",
+        ),
+    ] = None,
+    chain: Annotated[
+        str | None, Query(max_length=20, description="The chain of a height that `at` is")
+    ] = None,
+    closed: Closed = True,
+) -> Holdings:
+    """On-chain and disclosed holdings side by side, now or at an earlier time or block."""
     with context.database.transaction(snapshot=True) as session:
         entity = repository.get_entity(session, slug)
-        return show_holdings(session, entity, now=context.now(), at=at)
+        heads = chains.heads(session, context.now(), context.settings)
+        asked = moment(session, heads, at, chain)
+        return show_holdings(session, entity, heads, at=asked, closed=closed)
+
+
+@router.get("/holdings/history")
+def holdings_history(
+    context: Ctx,
+    slug: Slug,
+    asset: AssetName = None,
+    start: First = None,
+    end: Last = None,
+    step: Literal["day"] = "day",
+    closed: Closed = True,
+) -> History:
+    """What the wallets held of one asset at the end of each UTC day; 4000 days at most."""
+    with context.database.transaction(snapshot=True) as session:
+        entity = repository.get_entity(session, slug)
+        heads = chains.heads(session, context.now(), context.settings)
+        found = show_history(session, entity, heads, asset, start, end, closed=closed)
+    return found.model_copy(update={"step": step})
+
+
+@router.get("/changes")
+def changes(
+    context: Ctx,
+    slug: Slug,
+    asset: AssetName = None,
+    start: First = None,
+    end: Last = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Changes:
+    """Every change of the shown holdings: coins moved, labels came or went, rates, measures."""
+    with context.database.transaction(snapshot=True) as session:
+        entity = repository.get_entity(session, slug)
+        heads = chains.heads(session, context.now(), context.settings)
+        return show_changes(
+            session, entity, heads, asset, start, end, limit=limit, cursor=cursor
+        )
 
 
 @router.get("/transfers")
@@ -36,8 +102,8 @@ def transfers(
         return ledger.transfers(
             session,
             entity,
-            chains.heads(session, context.now()),
-            network=context.settings.bitcoin_network,
+            chains.heads(session, context.now(), context.settings),
+            networks=chains.networks(context.settings),
             before=decode_moment(cursor),
             limit=limit,
         )

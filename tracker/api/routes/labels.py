@@ -12,7 +12,7 @@ from tracker.api.paging import Page
 from tracker.api.parameters import DryRun, FileBody
 from tracker.api.schemas.operations import PackImport, PackItem, PackRemoval
 from tracker.api.withdrawal import withdraw
-from tracker.doorbell import PUBLISH
+from tracker.doorbell import BACKFILL, PUBLISH
 from tracker.registry import labels
 from tracker.registry.packs import repository
 
@@ -70,6 +70,8 @@ def import_pack(
             session, report.removal, context, why=f"the label pack {report.pack} was replaced"
         )
     context.services.doorbell.ring(PUBLISH)
+    if report.accepted and not dry_run:
+        context.services.doorbell.ring(BACKFILL)  # a pack may hold wallets
     return PackImport.model_validate(
         {
             "pack": report.pack,

@@ -8,7 +8,7 @@ from tracker.api.auth import WRITE
 from tracker.api.context import Ctx
 from tracker.api.schemas.operations import AttestedResult, AttestedSet, SyncResult
 from tracker.api.withdrawal import withdraw
-from tracker.doorbell import PUBLISH
+from tracker.doorbell import BACKFILL, PUBLISH
 from tracker.registry import attested, repository
 
 router = APIRouter(prefix="/v1/registry", tags=["registry"], dependencies=[WRITE])
@@ -52,6 +52,7 @@ def sync_attested(context: Ctx, body: AttestedSet) -> AttestedResult:
             session, report.removal, context, why=f"{source} no longer names the address"
         )
     context.services.doorbell.ring(PUBLISH)
+    context.services.doorbell.ring(BACKFILL)
     return AttestedResult.model_validate(
         {
             "entity": body.entity,

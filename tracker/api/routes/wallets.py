@@ -12,13 +12,14 @@ from tracker.api.context import Ctx
 from tracker.api.paging import Cursor, Limit, Page, page_after
 from tracker.api.parameters import DryRun, FileBody, Format, Slug
 from tracker.api.reads.ids import stored_id
+from tracker.api.reads.wallets import show_wallets
 from tracker.api.schemas.common import ImportResult
 from tracker.api.schemas.entities import NewWallet, WalletItem
 from tracker.api.schemas.operations import WalletRemoval
 from tracker.api.withdrawal import withdraw
 from tracker.db.registry import Wallet
 from tracker.db.session import Session
-from tracker.doorbell import PUBLISH
+from tracker.doorbell import BACKFILL, PUBLISH
 from tracker.registry import records, repository, wallets
 
 router = APIRouter(prefix="/v1", tags=["wallets"])
@@ -32,7 +33,7 @@ def wallets_of_entity(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[WalletItem]:
-    """The addresses of one entity, each with its tier and source."""
+    """The addresses of one entity: tier and source, balances, opening and last probe of each."""
     with context.database.transaction(snapshot=True) as session:
         entity = repository.get_entity(session, slug)
         rows = repository.wallets_of(session, stored_id(entity), include_closed=closed)
@@ -48,7 +49,10 @@ def list_wallets(context: Ctx, limit: Limit = 100, cursor: Cursor = None) -> Pag
 
 @router.post("/entities/{slug}/wallets", dependencies=[WRITE], status_code=201)
 def add_wallet(context: Ctx, slug: Slug, body: NewWallet) -> WalletItem:
-    """Watch an address from the next block on."""
+    """Watch an address from the next block on.
+
+    The reply says `bootstrapping`: what it holds is read from the chain at once, in the background.
+    """
     with context.database.transaction() as session:
         wallet = wallets.add(
             session,
@@ -57,7 +61,9 @@ def add_wallet(context: Ctx, slug: Slug, body: NewWallet) -> WalletItem:
             network=context.settings.bitcoin_network,
             **body.model_dump(),
         )
-        return _items(session, [wallet])[0]
+        made = show_wallets(session, [wallet])[0]
+    context.services.doorbell.ring(BACKFILL)
+    return made
 
 
 @router.post("/wallets/import", dependencies=[WRITE])
@@ -73,6 +79,8 @@ def import_wallets(
             network=context.settings.bitcoin_network,
             dry_run=dry_run,
         )
+    if report.accepted and not dry_run:
+        context.services.doorbell.ring(BACKFILL)
     return ImportResult.model_validate(report)
 
 
@@ -97,28 +105,4 @@ def _page(
     session: Session, rows: Sequence[Wallet], cursor: str | None, limit: int
 ) -> Page[WalletItem]:
     chosen = page_after(rows, [str(row.id) for row in rows], cursor, limit)
-    return Page(items=_items(session, chosen.items), next=chosen.next)
-
-
-def _items(session: Session, rows: Sequence[Wallet]) -> list[WalletItem]:
-    entities = repository.entities_by_id(session, {row.entity_id for row in rows})
-    return [
-        WalletItem(
-            id=row.id or 0,
-            entity=entities[row.entity_id].slug,
-            chain=row.chain,
-            address=row.address,
-            role=row.role,
-            tier=row.tier,
-            source=row.source,
-            note=row.note,
-            owner=row.owner,
-            valid_from=row.valid_from,
-            valid_to=row.valid_to,
-            active_from_height=row.active_from_height,
-            opening_known=row.opening_known,
-            recorded_at=row.recorded_at,
-            closed_at=row.closed_at,
-        )
-        for row in rows
-    ]
+    return Page(items=show_wallets(session, chosen.items), next=chosen.next)

@@ -86,6 +86,8 @@ class Chain(Shown):
     chain: str
     height: int | None
     hash: str | None
-    lag_seconds: int | None = Field(description="Since the newest block was applied")
-    state: str = Field(description="ok, lagging, halted or not_started")
+    final_height: int | None = Field(description="Up to here nothing can be undone")
+    safe_height: int | None
+    lag_seconds: int | None = Field(description="Since the chain's height last grew")
+    state: str = Field(description="ok, lagging, halted, not_started or not_configured")
     reason: str | None = None

@@ -91,6 +91,36 @@ class EntityChange(Sent):
     enabled: bool
 
 
+class WalletBalance(Shown):
+    """What one wallet holds of an asset; negative where it is owed."""
+
+    asset: str
+    quantity: str
+    amount: str
+    by_bucket: dict[str, str]
+    owed: bool = False
+    changed_at_height: int = Field(description="The block of the newest change")
+
+
+class Opening(Shown):
+    """The block at which what a wallet held became known."""
+
+    height: int
+    hash: str | None
+    time: Utc | None
+
+
+class LastProbe(Shown):
+    """When the chain was last asked for a wallet's balances, and whether the ledger agreed."""
+
+    height: int
+    hash: str
+    agreed: bool
+    differed: list[str] = Field(description="The assets that did not agree")
+    probed_at: Utc
+    source: str
+
+
 class WalletItem(Shown):
     """An address of an entity and how we know it."""
 
@@ -107,6 +137,18 @@ class WalletItem(Shown):
     valid_to: Utc | None
     active_from_height: int | None = Field(description="First block that was scanned with it")
     opening_known: bool = Field(description="Whether what it held before that block is counted")
+    state: str = Field(description="open, bootstrapping, counted_from or closed")
+    balances: list[WalletBalance] | None = Field(
+        description="Assets that ever moved; empty: it never held any; null: not known"
+    )
+    reason: str | None = Field(None, description="Why it is not known, or not whole")
+    opening: Opening | None
+    history_from: int | None = Field(description="From this block on its movements are complete")
+    opening_note: str | None = Field(description="Why no source can tell what it held before")
+    descriptor_id: int | None = Field(None, description="Where it was derived from one")
+    branch: int | None = Field(None, description="Its place there: 0 receives, 1 is change")
+    child_index: int | None = None
+    last_probe: LastProbe | None
     recorded_at: Utc
     closed_at: Utc | None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -9,12 +10,14 @@ from tracker.chains.bitcoin.core import CoreSource, read_cookie
 from tracker.chains.bitcoin.esplora import EsploraSource
 from tracker.chains.bitcoin.files import FilesSource
 from tracker.chains.http import HttpClient
-from tracker.chains.pool import SourcePool
+from tracker.chains.pool import BitcoinPool
 from tracker.chains.port import BitcoinSource
 from tracker.config import Settings
 from tracker.errors import ConfigError
 
 FIELD = "TRACKER_BITCOIN_SOURCES"
+# A node reads its whole set of unspent outputs for a snapshot: minutes on mainnet.
+SNAPSHOT_SECONDS = 1800.0
 
 
 def open_source(spec: str, settings: Settings) -> BitcoinSource:
@@ -33,7 +36,7 @@ def open_source(spec: str, settings: Settings) -> BitcoinSource:
             )
         return FilesSource(Path(folder).expanduser())
     if mark and kind == "esplora":
-        return EsploraSource(_client(url, settings))
+        return EsploraSource(_client(url, settings), checks=settings.bitcoin_checks)
     if mark and kind == "core":
         return _core(url, settings)
     raise ConfigError(
@@ -42,9 +45,9 @@ def open_source(spec: str, settings: Settings) -> BitcoinSource:
     )
 
 
-def open_pool(settings: Settings) -> SourcePool:
+def open_pool(settings: Settings) -> BitcoinPool:
     """All configured Bitcoin sources as one; raises `ConfigError` for a bad spec or for none."""
-    return SourcePool(
+    return BitcoinPool(
         [open_source(spec, settings) for spec in settings.bitcoin_sources],
         network=settings.bitcoin_network,
     )
@@ -60,16 +63,18 @@ def _core(url: str, settings: Settings) -> CoreSource:
     cookie = parse_qs(parts.query).get("cookie")
     bare = urlunsplit(parts._replace(query=""))
 
-    def connect() -> HttpClient:
-        return _client(bare, settings, read_cookie(cookie[0]) if cookie else None)
+    def connect(seconds: float = settings.http_timeout_seconds) -> HttpClient:
+        auth = read_cookie(cookie[0]) if cookie else None
+        return _client(bare, settings, auth, seconds)
 
-    return CoreSource(connect)
+    return CoreSource(connect, patient=partial(connect, SNAPSHOT_SECONDS))
 
 
 def _client(
-    url: str, settings: Settings, auth: tuple[str, str] | None = None
+    url: str, settings: Settings, auth: tuple[str, str] | None = None,
+    seconds: float | None = None,
 ) -> HttpClient:
     return HttpClient(
-        url, timeout_seconds=settings.http_timeout_seconds, user_agent=settings.user_agent,
-        field=FIELD, auth=auth,
+        url, timeout_seconds=seconds or settings.http_timeout_seconds,
+        user_agent=settings.user_agent, field=FIELD, auth=auth,
     )

@@ -2,42 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, tuple_
+from sqlalchemy import func, tuple_
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from tracker.db.chain import Balance, Movement, Transfer
 from tracker.db.registry import Wallet
 
 
-def _held_now() -> ColumnElement[bool]:
-    """Joins a balance to the open wallet at its address, by key: a re-described wallet is new."""
-    return (
-        (col(Wallet.chain) == col(Balance.chain))
-        & (col(Wallet.key) == col(Balance.key))
-        & (col(Wallet.entity_id) == col(Balance.entity_id))
-        & col(Wallet.closed_at).is_(None)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an entity holds of an asset in a bucket: base units over the wallets that count now.
+
+    `changed_at` is the height of the newest change.
+    """
+
+    entity_id: int
+    asset: str
+    bucket: str
+    amount: int
+    changed_at: int
+
+
+def held_now(session: Session, entity_id: int | None = None) -> list[Held]:
+    """The sums of one entity, or of all, over open wallets whose balance can be told.
+
+    A wallet of which nothing is known yet (no opening, and no note why not) is left out: what was
+    matched before its opening is a part of nothing.
+    """
+    query = (
+        select_columns(
+            col(Balance.entity_id),
+            col(Balance.asset),
+            col(Balance.bucket),
+            func.sum(Balance.amount),
+            func.max(Balance.as_of_height),
+        )
+        .join(
+            Wallet,
+            (func.coalesce(Wallet.tenure_id, Wallet.id) == col(Balance.wallet_id))
+            & (col(Wallet.entity_id) == col(Balance.entity_id)),
+        )
+        .where(
+            col(Wallet.closed_at).is_(None),
+            col(Wallet.opening_known) | col(Wallet.opening_note).is_not(None),
+        )
+        .group_by(col(Balance.entity_id), col(Balance.asset), col(Balance.bucket))
     )
+    if entity_id is not None:
+        query = query.where(col(Balance.entity_id) == entity_id)
+    return [
+        Held(owner, asset, bucket, int(amount), height)
+        for owner, asset, bucket, amount, height in session.execute(query)
+    ]
 
 
-def balances_of(session: Session, entity_id: int) -> list[Balance]:
-    """Balances of the entity's open wallets."""
+def balances_of_wallets(
+    session: Session, entity_ids: Collection[int], tenure_ids: Collection[int]
+) -> list[Balance]:
+    """Every balance of some tenures, which are these entities'."""
     return list(
         session.exec(
-            select(Balance).join(Wallet, _held_now()).where(Balance.entity_id == entity_id)
+            select(Balance)
+            # By entity too: that column has the index.
+            .where(
+                col(Balance.entity_id).in_(entity_ids), col(Balance.wallet_id).in_(tenure_ids)
+            )
+            .order_by(col(Balance.asset), col(Balance.bucket))
         )
     )
-
-
-def all_balances(session: Session) -> list[tuple[int, str, int]]:
-    """(entity id, asset, amount in base units) over open wallets, summed."""
-    rows = session.exec(
-        select(Balance.entity_id, Balance.asset, func.sum(Balance.amount))
-        .join(Wallet, _held_now())
-        .group_by(col(Balance.entity_id), col(Balance.asset))
-    ).all()
-    return [(entity_id, asset, int(total)) for entity_id, asset, total in rows]
 
 
 def transfers_of(
@@ -61,18 +98,6 @@ def transfers_of(
 def transfer_by_id(session: Session, transfer_id: str) -> Transfer | None:
     """One transfer, canonical or not."""
     return session.get(Transfer, transfer_id)
-
-
-def movements_of(session: Session, entity_id: int, *, limit: int = 500) -> list[Movement]:
-    """Canonical movements of an entity, newest first."""
-    return list(
-        session.exec(
-            select(Movement)
-            .where(Movement.entity_id == entity_id, col(Movement.canonical))
-            .order_by(col(Movement.height).desc(), col(Movement.tx), col(Movement.ref))
-            .limit(limit)
-        )
-    )
 
 
 def keys_moved(session: Session, transfer: Transfer) -> set[bytes]:

@@ -1,0 +1,89 @@
+"""Chains over the API: their heads, and a halted one that a person lets go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from structlog.testing import capture_logs
+from typer.testing import CliRunner
+
+from tests.api_service import NOW, Api, running_api, services_for
+from tracker.cli import main
+from tracker.db.chain import Cursor
+from tracker.errors import TrackerError
+from tracker.ledger import repository as ledger
+
+WHY = "the chain forked below its final height"
+
+
+@pytest.fixture
+def api(postgres_url: str, tmp_path) -> Iterator[Api]:
+    services = services_for(postgres_url, tmp_path, ethereum_rpc_urls=())
+    with services.database.transaction() as session:
+        session.add(
+            Cursor(
+                chain="bitcoin", height=900_000, hash=b"\x01" * 32, final_height=899_901,
+                safe_height=899_995, halted=WHY, tip_advanced_at=NOW - timedelta(hours=9),
+            )
+        )
+    with running_api(services) as found:
+        yield found
+
+
+def test_a_halted_chain_says_why_and_a_chain_without_a_source_says_so(api: Api) -> None:
+    bitcoin, ethereum = api.get("/v1/chains")["items"]
+    assert (bitcoin["state"], bitcoin["reason"]) == ("halted", WHY)
+    assert (bitcoin["final_height"], bitcoin["safe_height"]) == (899_901, 899_995)
+    assert (ethereum["state"], ethereum["height"]) == ("not_configured", None)
+    assert "TRACKER_ETHEREUM_RPC_URLS" in ethereum["reason"]
+
+
+def test_it_goes_on_once_and_a_second_time_changes_nothing(api: Api) -> None:
+    done = api.write("POST", "/v1/chains/bitcoin/resume")
+    assert (done.status_code, done.json()["state"]) == (200, "lagging")
+    again = api.write("POST", "/v1/chains/bitcoin/resume")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    with api.services.database.transaction() as session:
+        cursor = ledger.cursor_of(session, "bitcoin")
+    assert cursor is not None
+    assert (cursor.halted, cursor.height) == (None, 900_000)
+
+
+def test_resuming_is_written_to_the_log_with_what_had_halted_it(api: Api) -> None:
+    with capture_logs() as lines:
+        api.write("POST", "/v1/chains/bitcoin/resume")
+    (line,) = [line for line in lines if line["event"] == "chain_resumed"]
+    assert (line["chain"], line["height"], line["halted"]) == ("bitcoin", 900_000, WHY)
+
+
+def test_only_a_writing_key_may_and_only_a_chain_can_be_resumed(api: Api) -> None:
+    assert api.request("POST", "/v1/chains/bitcoin/resume").status_code == 401
+    unknown = api.write("POST", "/v1/chains/dogecoin/resume")
+    assert (unknown.status_code, unknown.json()["field"]) == (404, "chain")
+    assert api.write("POST", "/v1/chains/ethereum/resume").status_code == 409
+
+
+def test_the_command_line_lists_and_resumes(api: Api) -> None:
+    environment = {
+        "TRACKER_API_URL": api.url,
+        "TRACKER_DATA_DIR": str(api.services.settings.data_dir),
+        "COLUMNS": "80",
+    }
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(main.app, [*words], env=environment)
+        if isinstance(result.exception, TrackerError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    shown = run("chains")
+    assert WHY in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+    assert json.loads(run("chains", "--json")) == api.get("/v1/chains")
+    assert "bitcoin goes on" in run("chains", "resume", "bitcoin")
+    with pytest.raises(TrackerError, match="not halted"):
+        run("chains", "resume", "bitcoin")

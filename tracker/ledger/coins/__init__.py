@@ -1,0 +1,1 @@
+"""Unspent outputs: ours, and those that are followed."""

@@ -1,0 +1,1 @@
+"""Opening movements: what wallets held before their movements are known."""

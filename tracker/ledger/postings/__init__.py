@@ -1,0 +1,1 @@
+"""Movements, and the balances and days that they add up to."""

@@ -1,0 +1,1 @@
+"""Transfers whose senders are still to be asked for, as rows."""

@@ -1,0 +1,1 @@
+"""Reconciliation: the ledger against what the chain itself says, at one block."""

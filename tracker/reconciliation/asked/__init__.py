@@ -1,0 +1,1 @@
+"""Reconciliation on request: a person asks, the worker answers."""

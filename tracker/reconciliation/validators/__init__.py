@@ -1,0 +1,1 @@
+"""Validators of watched addresses: what was deposited, and where the consensus layer has it."""

@@ -1,0 +1,1 @@
+"""Descriptors and the wallets that were derived from them, as rows."""

@@ -1,0 +1,1 @@
+"""Backfill jobs: ranges of blocks still to be read."""
