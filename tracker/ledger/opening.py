@@ -50,8 +50,11 @@ def open_wallets(
     """
     if not openings:
         return
-    # The bump comes first: it waits for a block that is being applied, and holds off the next.
-    registry.bump_watch_set(session, chain)
+    held = {opening.key: opening.coins for opening in openings if opening.coins is not None}
+    # The lock comes first: it waits for a block that is being applied, and holds off the next.
+    registry.lock_watch_set(session, chain, to_bump=True)
+    if any(held.values()):
+        registry.bump_watch_set(session, chain)  # the scan has to know these coins to see them go
     cursor = repository.cursor_of(session, chain)
     if cursor is None or cursor.hash != block.hash:
         raise CursorMovedError(
@@ -81,7 +84,6 @@ def open_wallets(
                     )
                 )
     postings.post(session, chain, block, moves)
-    held = {opening.key: opening.coins for opening in openings if opening.coins is not None}
     if held:
         coins.replace_unspent(session, chain, block, held)
     registry.set_opening(session, [opening.wallet_id for opening in openings], block)

@@ -12,8 +12,9 @@ from tracker.chains.ethereum.pool import EthereumPool, Settlement
 from tracker.chains.ethereum.records import Header
 from tracker.config import Settings
 from tracker.db import Database
-from tracker.domain.chain import BlockRef
+from tracker.domain.chain import BlockRef, Tip
 from tracker.doorbell import Doorbell
+from tracker.ledger import repository as ledger
 from tracker.scanning.chain_scan import Candidate, ChainScan, Clock, Settled
 from tracker.scanning.ethereum_block import CHAIN, WatchedMoves, read_block
 from tracker.scanning.reading import BlockReading
@@ -87,13 +88,26 @@ class EthereumScan(ChainScan):
         )
 
     def settled(self, head: BlockRef) -> Settled:
-        """By the node's `finalized` and `safe` tags, never above `head`."""
+        """By the node's `finalized` and `safe` tags, never above `head`.
+
+        A tag on another branch than ours settles nothing: the fork has to be followed first.
+        """
         if self._said is None:
             self._said = self._nodes.settlement()
-        said = self._said
-        final = head.height - UNTAGGED_FINAL_DEPTH if said.final is None else said.final
-        safe = final if said.safe is None else said.safe
-        return Settled(min(final, head.height), min(safe, head.height))
+        final, safe = self._said.final_block, self._said.safe_block
+        below = -1 if final is None or not self._ours(final, head) else final.height
+        if final is None:
+            below = head.height - UNTAGGED_FINAL_DEPTH
+        above = safe.height if safe is not None and self._ours(safe, head) else below
+        return Settled(min(below, head.height), min(above, head.height))
+
+    def _ours(self, tip: Tip, head: BlockRef) -> bool:
+        """Whether a tagged block is on our branch; one above `head` is, as far as we have come."""
+        if tip.height >= head.height:
+            return tip.height > head.height or tip.hash == head.hash
+        with self._database.transaction(snapshot=True) as session:
+            known = ledger.blocks_at(session, CHAIN, [tip.height]).get(tip.height)
+        return known is None or known.hash == tip.hash
 
 
 def ref_of(header: Header) -> BlockRef:

@@ -80,7 +80,7 @@ class WalletOpenings(ABC):
             found = self.observe(head[0], wallets)
             with self._database.transaction() as session:
                 # The lock comes first: whoever closes a wallet bumps the watch set before.
-                registry.bump_watch_set(session, self.chain)
+                registry.lock_watch_set(session, self.chain, to_bump=True)
                 wanted = registry.still_unopened(
                     session, [opening.wallet_id for opening in found.openings]
                 )

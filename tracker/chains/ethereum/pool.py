@@ -18,6 +18,7 @@ from tracker.chains.members import Words
 from tracker.chains.pool import SourcePool
 from tracker.chains.port import EthereumSource, Probe
 from tracker.config import Settings
+from tracker.domain.chain import Tip
 from tracker.errors import (
     NotFoundError,
     PrunedStateError,
@@ -31,10 +32,15 @@ Traces = list[Trace] | list[TracedTransaction]
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Heights of the `finalized` and `safe` tags; None where the source knows no such tag."""
+    """The blocks of the `finalized` and `safe` tags; None where the source knows no such tag."""
 
-    final: int | None
-    safe: int | None
+    final_block: Tip | None
+    safe_block: Tip | None
+
+    @property
+    def final(self) -> int | None:
+        """The height of the `finalized` block."""
+        return None if self.final_block is None else self.final_block.height
 
 
 class EthereumPool(SourcePool[EthereumSource]):
@@ -76,10 +82,7 @@ class EthereumPool(SourcePool[EthereumSource]):
         """How far the preferred source says that the chain is settled."""
 
         def read(source: EthereumSource) -> Settlement:
-            final, safe = source.finalized(), source.safe()
-            return Settlement(
-                None if final is None else final.height, None if safe is None else safe.height
-            )
+            return Settlement(source.finalized(), source.safe())
 
         return self.ask(read)
 
