@@ -145,8 +145,9 @@ def serve(answer: Answer) -> Iterator[RpcServer]:
 class Replay:
     """The mainnet node of the records: block 0, block 18,000,000, and the balances after it.
 
-    `hidden` methods do not exist; `state` False is a node that lost the state of that block, with
-    go-ethereum's words; `multicall` False one where the contract is not there.
+    `before` are balances after the block below, whose records are missing; without any, that state
+    is gone. `hidden` methods do not exist; `state` False is a node that lost the state of that
+    block, with go-ethereum's words; `multicall` False one where the contract is not there.
     """
 
     block: dict[str, Any] = field(default_factory=recorded_block)
@@ -157,6 +158,7 @@ class Replay:
     balances: dict[str, str] = field(
         default_factory=lambda: dict(recorded("erigon_getBalanceChangesInBlock__test_08.json"))
     )
+    before: dict[str, str] = field(default_factory=dict)
     chain_id: int = 1
     hidden: tuple[str, ...] = ()
     state: bool = True
@@ -201,7 +203,7 @@ class Replay:
         return [log for log in logs if _passes(log["topics"], query.get("topics", ()))]
 
     def _eth_getBalance(self, address: str, place: Any) -> Any:  # noqa: N802
-        return self._refused(place) or self.balances.get(address, "0x0")
+        return self._refused(place) or self._balances(place).get(address, "0x0")
 
     def _eth_call(self, request: dict[str, str], place: Any) -> Any:
         refused = self._refused(place)
@@ -216,17 +218,24 @@ class Replay:
         found = []
         for target, _, inner in calls:
             if target == MULTICALL3 and inner[:4] == _ETH_BALANCE:
-                wei = int(self.balances.get("0x" + inner[16:].hex(), "0x0"), 16)
+                wei = int(self._balances(place).get("0x" + inner[16:].hex(), "0x0"), 16)
                 found.append((True, eth_abi.encode(["uint256"], [wei])))
             else:
                 found.append((True, b""))  # an address without a contract
         return "0x" + eth_abi.encode(["(bool,bytes)[]"], [found]).hex()
 
+    def _is_before(self, place: Any) -> bool:
+        parent = {"blockHash": self.block["parentHash"], "requireCanonical": True}
+        return bool(self.before) and place == parent
+
+    def _balances(self, place: Any) -> dict[str, str]:
+        return self.before if self._is_before(place) else self.balances
+
     def _refused(self, place: Any) -> dict[str, Any] | None:
         if isinstance(place, dict) and not self.by_hash:
             return error(-32602, "invalid argument 1: json: cannot unmarshal object")
         known = ({"blockHash": self.block["hash"], "requireCanonical": True}, self.block["number"])
-        if place not in known:
+        if place not in known and not self._is_before(place):
             return error(-32000, "header not found")
         if not self.state:
             root = self.block["stateRoot"]

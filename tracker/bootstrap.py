@@ -29,6 +29,7 @@ from tracker.registry import repository as registry
 from tracker.registry.sync import sync_registry
 
 if TYPE_CHECKING:
+    from tracker.chains.ethereum.beacon import BeaconClient
     from tracker.chains.ethereum.pool import EthereumPool
     from tracker.chains.pool import BitcoinPool
     from tracker.reconciliation.bitcoin import BitcoinReconcile
@@ -104,6 +105,13 @@ class Services:
 
         return open_pool(self.settings)
 
+    @cached_property
+    def beacon(self) -> BeaconClient | None:
+        """The consensus client's API; None where none is configured."""
+        from tracker.chains.ethereum.sources import open_beacon
+
+        return open_beacon(self.settings)
+
     @property
     def chains(self) -> tuple[str, ...]:
         """The chains for which a source is configured."""
@@ -166,7 +174,7 @@ class Services:
             except TrackerError as error:
                 log.warning("reconcile_waits", chain=chain, error=str(error))
         if "ethereum" in self.chains:
-            self._read_late_records()
+            more = self._read_late_records() or more
         return more
 
     def reconciliation(self, chain: str) -> EthereumReconcile | BitcoinReconcile:
@@ -179,14 +187,26 @@ class Services:
 
         return BitcoinReconcile(self.database, self.bitcoin_pool, self.clock)
 
-    def _read_late_records(self) -> None:
-        """Traces of blocks that were applied without them."""
+    def _read_late_records(self) -> bool:
+        """Traces that came late, staked ether and protocol rates; returns whether more is due."""
+        from tracker.facts.rates.tick import RatesTick
         from tracker.reconciliation.late_traces import LateTraces
+        from tracker.reconciliation.staking import StakingTick
 
-        try:
-            LateTraces(self.database, self.ethereum_pool, self.clock).tick()
-        except TrackerError as error:
-            log.warning("late_records_wait", chain="ethereum", error=str(error))
+        nodes = self.ethereum_pool
+        staking = StakingTick(self.database, nodes, self.beacon, self.clock)
+        ticks: tuple[Callable[[], object], ...] = (
+            LateTraces(self.database, nodes, self.clock).tick,
+            staking.tick,
+            RatesTick(self.database, nodes, self.clock).tick,
+        )
+        more = False
+        for tick in ticks:
+            try:
+                more = bool(getattr(tick(), "more", False)) or more
+            except TrackerError as error:
+                log.warning("late_records_wait", chain="ethereum", error=str(error))
+        return more
 
     def save_sources(self, chain: str) -> None:
         """Write the state of a chain's sources, for `/v1/sources`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +15,7 @@ from tracker.cli import main
 from tracker.db.chain import Cursor
 from tracker.errors import TrackerError
 from tracker.ledger import repository as ledger
+from tracker.operations.repository import upsert_source
 
 WHY = "the chain forked below its final height"
 
@@ -87,3 +88,48 @@ def test_the_command_line_lists_and_resumes(api: Api) -> None:
     assert "bitcoin goes on" in run("chains", "resume", "bitcoin")
     with pytest.raises(TrackerError, match="not halted"):
         run("chains", "resume", "bitcoin")
+
+
+def test_a_scan_far_below_its_sources_says_that_it_catches_up(api: Api) -> None:
+    def shown(height: int) -> dict[str, object]:
+        with api.services.database.transaction() as session:
+            upsert_source(
+                session, name="esplora+https://e.example", kind="bitcoin_esplora", state="ok",
+                now=NOW, height=height,
+            )
+        return dict(api.get("/v1/chains")["items"][0])
+
+    with api.services.database.transaction() as session:
+        cursor = ledger.cursor_of(session, "bitcoin")
+        assert cursor is not None
+        cursor.halted, cursor.tip_advanced_at = None, NOW
+    assert shown(900_012)["state"] == "ok"
+    behind = shown(900_013)
+    assert (behind["state"], behind["lag_seconds"]) == ("lagging", 0)
+    assert behind["reason"] == "catching up: block 900000 of 900013"
+    assert behind["tip_advanced_at"] == "2026-11-22T12:00:00Z"
+
+
+def test_the_doctor_tells_of_each_configured_chain(api: Api) -> None:
+    environment = {
+        "TRACKER_API_URL": api.url,
+        "TRACKER_DATA_DIR": str(api.services.settings.data_dir),
+        "TRACKER_DATABASE_URL": api.services.settings.database_url,
+        "TRACKER_ETHEREUM_RPC_URLS": "",
+    }
+
+    def chains() -> list[dict[str, object]]:
+        result = CliRunner().invoke(main.app, ["doctor", "--json"], env=environment)
+        checks = json.loads(result.stdout)["checks"]
+        return [check for check in checks if check["name"].startswith("chain ")]
+
+    (halted,) = chains()
+    assert (halted["name"], halted["ok"]) == ("chain bitcoin", False)
+    assert str(halted["detail"]).startswith(f"halted: {WHY}; block 900,000, new since 2026-11-22")
+    assert "tracker chains resume" in str(halted["mend"])
+    with api.services.database.transaction() as session:
+        cursor = ledger.cursor_of(session, "bitcoin")
+        assert cursor is not None
+        cursor.halted, cursor.tip_advanced_at = None, datetime.now(UTC)
+    (well,) = chains()
+    assert (well["ok"], well["mend"]) == (True, None)

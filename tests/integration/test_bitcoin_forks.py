@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,27 @@ def test_a_source_whose_blocks_do_not_link_is_put_aside(
         scene.tick()
     assert [source.state for source in pool.states()] == ["lying"]
     assert scene.ledger() == ours
+
+
+def test_only_a_new_height_is_a_sign_of_life(postgres_url: str, tmp_path: Path) -> None:
+    """Not a tick that finds nothing, nor a fork whose blocks only reach the old height again."""
+    scene = Scene(postgres_url, tmp_path, options={"bitcoin_max_blocks_per_tick": 1})
+
+    def tick() -> datetime:
+        scene.late += timedelta(hours=1)
+        scene.tick()
+        with scene.database.transaction() as session:
+            cursor = ledger.cursor_of(session, "bitcoin")
+            assert cursor is not None
+            return cursor.tip_advanced_at
+
+    assert tick() == scene.now()
+    scene.chain.mine(1)
+    alive = tick()
+    assert alive == scene.now()
+    assert tick() == alive
+    scene.chain.fork(scene.chain.height - 1)
+    scene.chain.mine(2, to=second())
+    assert tick() == alive  # rolled back, and one block of the new branch
+    assert tick() == scene.now() != alive
+    scene.database.dispose()

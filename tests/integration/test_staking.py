@@ -22,6 +22,8 @@ from tracker.reconciliation.ethereum import EthereumReconcile
 from tracker.reconciliation.late_traces import LateTraces
 from tracker.reconciliation.staking import APART, StakingReport, StakingTick
 from tracker.reconciliation.validators.buckets import BUCKETS
+from tracker.scanning.ethereum_backfill import EthereumBackfill
+from tracker.scanning.jobs import repository as jobs
 
 FINALITY = 4  # blocks: epochs of one slot, and `finalized` lags its tip by two of them
 AN_HOUR = 3600
@@ -89,9 +91,9 @@ class Staking(AccountScene):
         found = {b.value: self.balance(owner or self.treasury, bucket=b) or 0 for b in BUCKETS}
         return {bucket: amount for bucket, amount in found.items() if amount}
 
-    def posted(self, cause: str) -> int:
+    def posted(self, cause: str, owner: str | None = None) -> int:
         """What residuals of one cause add up to, over all buckets."""
-        moves = self.movements(self.treasury, "ETH")
+        moves = self.movements(owner or self.treasury, "ETH")
         return sum(m.amount for m in moves if m.kind == "residual" and m.cause == cause)
 
     def validators(self) -> dict[bytes, Validator]:
@@ -367,6 +369,43 @@ def test_principal_that_came_back_in_an_orphaned_block_is_staked_again(scene: St
     assert scene.tick().orphaned == 1
     assert scene.buckets() == {"pending_deposit": 32 * ETHER}
     scene.check()
+
+
+def test_deposits_that_backfill_finds_come_to_light_as_an_attribution(scene: Staking) -> None:
+    late = scene.node.accounts[5]
+    first = scene.node.height + 1
+    scene.deposit(K1, 32, owner=late, payer=late)
+    scene.deposit(K2, 32, owner=late, payer=late)
+    scene.withdraw(32 * GWEI + 1, owner=late)  # all of K1 came back before anybody watched
+    scene.tick()
+    scene.watch(late)
+    scene.open()
+    scene.on()
+    with scene.database.transaction() as session:
+        job = jobs.add(
+            session, chain="ethereum", wallets=[scene.wallet(late)], from_height=first,
+            now=scene.now(),
+        )
+        session.expunge(job)
+    worker = EthereumBackfill(scene.database, scene.pool, scene.settings, scene.now)
+    while worker.slice(5).more:
+        pass
+    assert scene.deltas(late) == scene.true_deltas(late, first)
+    assert scene.buckets(late) == {}
+    back = [m for m in scene.movements(late) if m.kind == "withdrawal" and m.bucket != "liquid"]
+    assert [(m.height, m.amount) for m in back] == [(first + 2, -32 * ETHER - GWEI)]
+
+    scene.beacon.say(K1, "withdrawal_done", 0, late)
+    scene.beacon.say(K2, "active_ongoing", 33 * GWEI, late)
+    scene.on(APART)
+    scene.follow()
+    assert scene.buckets(late) == {"staked": 33 * ETHER}
+    assert scene.posted("movement", late) == 0
+    assert scene.posted("attribution", late) == 32 * ETHER - GWEI
+    assert scene.posted("rate", late) == ETHER + GWEI
+    scene.an_hour_on()
+    scene.follow()
+    assert scene.posted("attribution", late) == 32 * ETHER - GWEI
 
 
 def test_probes_and_late_traces_leave_staked_ether_alone(

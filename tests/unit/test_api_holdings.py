@@ -9,6 +9,7 @@ from tracker.api.reads.observed import Counting, Observed
 from tracker.api.reads.past import Then
 from tracker.db.chain import Cursor
 from tracker.db.facts import Disclosure, Price
+from tracker.facts.rates.repository import Rate
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HEADS = Heads(
@@ -163,8 +164,18 @@ def test_a_token_at_par_is_valued_as_its_coin_and_one_with_a_rate_is_not():
     items = holdings(Grounds({}, one, {"ETH": ether}, HEADS, NOW))
     assert [item.value_usd for item in items] == ["3000.00", None]
     assert "one stands for one ETH" in items[0].price_source
-    assert "the rate of wstETH" in items[1].value_reason
+    assert "no recent rate of wstETH" in items[1].value_reason
     assert total_value(items) == (None, "the value of wstETH is unknown")
+
+
+def test_a_token_with_a_rate_is_valued_by_it_as_of_the_older_of_rate_and_price():
+    ether = PRICE.model_copy(update={"subject": "ETH", "value": Decimal(3000)})
+    one = {"wstETH": Observed({"liquid_staked": 10**18}, Counting(wallets=1), changed_at=1)}
+    old = NOW - timedelta(days=1)
+    rate = Rate("wstETH", Decimal("1.2"), old, "its contract")
+    [item] = holdings(Grounds({}, one, {"ETH": ether}, HEADS, NOW, rates={"wstETH": rate}))
+    assert (item.value_usd, item.price_usd, item.price_as_of) == ("3600.00", "3600", old)
+    assert "1.2 ETH each by its contract" in item.price_source
 
 
 def test_tokens_of_a_disclosed_coin_are_within_its_total_and_debts_are_not():

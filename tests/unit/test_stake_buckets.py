@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.rpc_replies import recorded_block
 from tracker.domain.account import Bucket
 from tracker.errors import ReplyError
 from tracker.reconciliation.validators.buckets import (
@@ -19,6 +20,7 @@ from tracker.reconciliation.validators.buckets import (
     shifts,
     stand,
 )
+from tracker.scanning.ethereum_block import PRINCIPAL
 
 PENDING, STAKED, EXITING = BUCKETS
 GWEI = 10**9
@@ -109,6 +111,12 @@ def test_a_deposit_to_anothers_validator_leaves_by_a_movement() -> None:
     there = stand([Stake(32 * ETHER, "active_ongoing", 64 * ETHER, ours=False)])
     found = moved(ether(pending_deposit=32), there, foreign=32 * ETHER)
     assert found == {Shift(PENDING, "movement", -32 * ETHER)}
+
+
+def test_recorded_withdrawals_of_rewards_are_far_below_principal() -> None:
+    amounts = [int(each["amount"], 16) * GWEI for each in recorded_block()["withdrawals"]]
+    assert len(amounts) == 16
+    assert max(amounts) * 100 < PRINCIPAL
 
 
 AMOUNT = st.integers(0, 2048 * 10**9).map(lambda gwei: gwei * GWEI)

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 _SILENT_AFTER = timedelta(minutes=5)  # several canaries in a row went unanswered
 _LEAST_FREE = 2_000_000_000  # bytes: PostgreSQL stops for good on a full disk
+_WAIT = "see `workers` and the sources; the scan goes on by itself"
+_CHAIN_MENDS = {"halted": "check its sources, then `tracker chains resume` (docs/operations.md)"}
 
 
 def doctor(as_json: Json = False) -> None:
-    """Check settings, disk, database, broker, API and sources; exit 1 where one failed."""
+    """Check settings, disk, database, broker, API, chains, sources; exit 1 where one failed."""
     found = [asdict(check) for check in _checks()]
     emit({"checks": found}, as_json, lambda data: _show(data["checks"]))
     if not all(check["ok"] for check in found):
@@ -62,6 +64,7 @@ def _checks() -> Iterator[Check]:
         yield _api(settings)
         if all(check.ok for check in checks if check.name in ("database", "schema")):
             yield from _queues(database)
+            yield from _chains(database, settings)
             yield from _sources(database)
     finally:
         database.dispose()
@@ -123,6 +126,25 @@ def _queues(database: Database) -> Iterator[Check]:
         f"{what}; the last sign of a worker: {when}",
         "start the workers: `tracker up`, or `celery -A workers worker`; work then goes on",
     )
+
+
+def _chains(database: Database, settings: Settings) -> Iterator[Check]:
+    """Whether each configured chain's scan still reaches new heights."""
+    from tracker import bootstrap
+    from tracker.api.reads import chains
+    from tracker.operations.readiness import Check
+
+    with database.transaction(snapshot=True) as session:
+        heads = chains.heads(session, bootstrap.system_clock(), settings)
+    for view in heads.views():
+        if view.state == "not_configured":
+            continue  # it was left out on purpose
+        detail = f"{view.state}: {view.reason}" if view.reason else view.state
+        if view.tip_advanced_at is not None:
+            when = f"{view.tip_advanced_at:%Y-%m-%d %H:%M:%S}Z"
+            detail += f"; block {view.height:,}, new since {when}"
+        mend = None if view.state == "ok" else _CHAIN_MENDS.get(view.state, _WAIT)
+        yield Check(f"chain {view.chain}", view.state == "ok", detail, mend)
 
 
 def _sources(database: Database) -> Iterator[Check]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tracker.api.schemas.common import Chain
@@ -16,12 +16,15 @@ from tracker.db.session import Session
 from tracker.errors import ConflictError, NotFoundError
 from tracker.ledger import repository as ledger
 from tracker.ledger.history import repository as history
+from tracker.operations import repository as operations
 
 # The chain's own coin.
 COIN = {BITCOIN: "BTC", ETHEREUM: "ETH"}
 # Bitcoin: twelve times its ten minutes; an honest gap of that length is one in some 160,000 blocks.
 # Ethereum: fifty slots of twelve seconds.
 LAGGING_AFTER = {BITCOIN: timedelta(hours=2), ETHEREUM: timedelta(minutes=10)}
+# How many blocks below its sources a scan is no longer at the head: about as long.
+BEHIND_BY = {BITCOIN: 12, ETHEREUM: 50}
 _SETTING = {BITCOIN: "TRACKER_BITCOIN_SOURCES", ETHEREUM: "TRACKER_ETHEREUM_RPC_URLS"}
 
 
@@ -32,11 +35,15 @@ def chain_of(asset: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """The cursors of all chains at one moment, and which chains have a source configured."""
+    """The cursors of all chains at one moment, and which chains have a source configured.
+
+    `tips` are the heights that the sources of each chain last showed.
+    """
 
     by_chain: dict[str, Cursor]
     now: datetime
     followed: Collection[str] = tuple(COIN)
+    tips: Mapping[str, int] = field(default_factory=dict)
 
     def block(
         self,
@@ -88,6 +95,7 @@ class Heads:
                 hash=None,
                 final_height=None,
                 safe_height=None,
+                tip_advanced_at=None,
                 lag_seconds=None,
                 state="not_started" if chain in self.followed else "not_configured",
                 reason=self.missing(chain),
@@ -100,12 +108,15 @@ class Heads:
             state, reason = "not_configured", f"{self.missing(chain)} any more"
         elif lag > LAGGING_AFTER[chain]:
             state, reason = "lagging", "the newest block is old; see the sources"
+        elif self.tips.get(chain, 0) - cursor.height > BEHIND_BY[chain]:
+            state, reason = "lagging", f"catching up: block {cursor.height} of {self.tips[chain]}"
         return Chain(
             chain=chain,
             height=cursor.height,
             hash=hash_text(chain, cursor.hash),
             final_height=None if cursor.final_height < 0 else cursor.final_height,
             safe_height=None if cursor.safe_height < 0 else cursor.safe_height,
+            tip_advanced_at=cursor.tip_advanced_at,
             lag_seconds=int(lag.total_seconds()),
             state=state,
             reason=reason,
@@ -113,10 +124,15 @@ class Heads:
 
 
 def heads(session: Session, now: datetime, settings: Settings) -> Heads:
-    """The cursors of every chain."""
+    """The cursors of every chain, and how high its sources are."""
     sources = {BITCOIN: settings.bitcoin_sources, ETHEREUM: settings.ethereum_rpc_urls}
     followed = tuple(chain for chain, given in sources.items() if given)
-    return Heads(history.cursors(session), now, followed)
+    tips: dict[str, int] = {}
+    for row in operations.list_sources(session):
+        chain = row.kind.partition("_")[0]
+        if row.state == "ok" and row.height is not None:
+            tips[chain] = max(tips.get(chain, 0), row.height)
+    return Heads(history.cursors(session), now, followed, tips)
 
 
 def networks(settings: Settings) -> dict[str, str]:

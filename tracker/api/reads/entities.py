@@ -11,7 +11,7 @@ from typing import Any
 
 from tracker.api.paging import Page, page_after
 from tracker.api.reads.chains import COIN, Heads
-from tracker.api.reads.holdings import Grounds, holdings, total_value
+from tracker.api.reads.holdings import PRICE_MAX_AGE, Grounds, holdings, total_value
 from tracker.api.reads.ids import stored_id
 from tracker.api.reads.observed import counting_now, observed_now
 from tracker.api.reads.past import Past
@@ -25,6 +25,7 @@ from tracker.detection import repository as detection
 from tracker.domain.asset import stands_for
 from tracker.domain.entity import Kind, Role, Tier
 from tracker.facts import repository as facts
+from tracker.facts.rates.repository import Rate, rate_at
 from tracker.ledger.history.tenures import Moment
 from tracker.ledger.holdings import repository as ledger
 from tracker.registry import observability
@@ -133,6 +134,7 @@ def show_holdings(
         heads=heads,
         at=moment.at,
         observed_then=observed_then,
+        rates=_rates(session, moment.at, observed),
     )
     items = holdings(grounds)
     seen = _described(entity, wallets, own, items, facts.count_totals(session, [key]).get(key, 0))
@@ -176,7 +178,8 @@ def _known(session: Session, rows: Sequence[Entity], heads: Heads) -> list[_Know
     for key, row in zip(ids, rows, strict=True):
         own, stated = wallets.get(key, []), disclosed.get(key, {})
         observed = observed_now(counting_now(own), held.get(key, ()))
-        items = holdings(Grounds(stated, observed, prices, heads, now))
+        rates = _rates(session, now, observed)
+        items = holdings(Grounds(stated, observed, prices, heads, now, rates=rates))
         value, reason = total_value(items)
         seen = _described(row, own, stated, items, None)
         found.append(_Known(row, own, stated, items, value, reason, seen))
@@ -254,6 +257,13 @@ def _prices(session: Session, at: datetime, coins: Collection[str]) -> dict[str,
         coin: facts.latest_price(session, coin, at) for coin in COIN.values() if coin in coins
     }
     return {asset: price for asset, price in found.items() if price is not None}
+
+
+def _rates(session: Session, at: datetime, assets: Collection[str]) -> dict[str, Rate]:
+    """What tokens that are not at par were redeemed for, no longer ago than a price may be."""
+    wanted = [asset for asset in assets if not stands_for(asset).at_par]
+    found = {asset: rate_at(session, asset, at, PRICE_MAX_AGE) for asset in wanted}
+    return {asset: rate for asset, rate in found.items() if rate is not None}
 
 
 def _rank(known: _Known) -> tuple[int, Decimal, str]:

@@ -14,6 +14,7 @@ from tracker.api.schemas.holdings import Disclosed, Holding, Nowcast, OnChain, P
 from tracker.db.facts import Disclosure, Price
 from tracker.domain.asset import stands_for
 from tracker.domain.units import quantity_text, to_quantity
+from tracker.facts.rates.repository import Rate
 
 NO_WALLET = "no wallet of this entity is known, so the chain cannot show its coins"
 NO_DISCLOSURE = "the entity has disclosed no total"
@@ -34,6 +35,8 @@ class Grounds:
     at: datetime
     # By coin, what the chain showed at the as-of day of the disclosure.
     observed_then: Mapping[str, Then] = field(default_factory=dict)
+    # Of tokens that are not at par: what one is redeemed for, by its own protocol.
+    rates: Mapping[str, Rate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,20 +235,29 @@ def _coverage(
 
 def _price(asset: str, grounds: Grounds) -> tuple[_Worth | None, str | None]:
     stands = stands_for(asset)
-    if not stands.at_par:
-        return None, f"the rate of {asset} in {stands.coin} is not read yet"
+    rate = grounds.rates.get(asset)
+    if not stands.at_par and rate is None:
+        return None, f"no recent rate of {asset} in {stands.coin} is known"
     if stands.coin == "USD":
         return _Worth(Decimal(1), grounds.at, "at par: one stands for one US dollar"), None
     price = grounds.prices.get(stands.coin)
     if price is None:
         return None, f"no price of {stands.coin} is known"
     source = price.source
-    if asset != stands.coin:
+    if rate is not None:
+        with localcontext() as context:
+            context.prec = 60
+            value = rate.value * price.value
+        dated = min(price.at, rate.at)
+        source = f"{source}; {rate.value.normalize():f} {stands.coin} each by {rate.source}"
+    else:
+        value, dated = price.value, price.at
+    if asset != stands.coin and rate is None:
         source = f"{source}; at par: one stands for one {stands.coin}"
     reason = None
     if grounds.at - price.at > PRICE_MAX_AGE:
         reason = f"the price is of {price.at:%Y-%m-%d}: older than {PRICE_MAX_AGE.days} days"
-    return _Worth(price.value, price.at, source), reason
+    return _Worth(value, dated, source), reason
 
 
 def _valued(

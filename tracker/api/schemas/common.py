@@ -88,6 +88,7 @@ class Chain(Shown):
     hash: str | None
     final_height: int | None = Field(description="Up to here nothing can be undone")
     safe_height: int | None
-    lag_seconds: int | None = Field(description="Since the chain's height last grew")
+    tip_advanced_at: Utc | None = Field(description="When the scan last reached a new height")
+    lag_seconds: int | None = Field(description="Since then")
     state: str = Field(description="ok, lagging, halted, not_started or not_configured")
     reason: str | None = None
