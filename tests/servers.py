@@ -80,11 +80,18 @@ def shared_servers() -> ServerUrls:
 @contextmanager
 def fresh_database(urls: ServerUrls, name: str) -> Iterator[str]:
     """The URL of a migrated database without rows, dropped at the end."""
+    with empty_database(urls, name, template=_TEMPLATE) as url:
+        yield url
+
+
+@contextmanager
+def empty_database(urls: ServerUrls, name: str, *, template: str = "template0") -> Iterator[str]:
+    """The URL of a database without tables, dropped at the end."""
     database = sql.Identifier(name)
     _execute(
         urls,
         sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
-            database, sql.Identifier(_TEMPLATE)
+            database, sql.Identifier(template)
         ),
     )
     try:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tracker.scanning.senders import SenderEnrichment
 
 log = get_logger(__name__)
+
+_FORGET_AFTER = timedelta(days=1)  # a source that left the settings
 
 
 def system_clock() -> datetime:
@@ -212,6 +214,7 @@ class Services:
         """Write the state of a chain's sources, for `/v1/sources`."""
         pool = self.ethereum_pool if chain == "ethereum" else self.bitcoin_pool
         with self.database.transaction() as session:
+            operations.forget_sources(session, f"{chain}_", self.clock() - _FORGET_AFTER)
             for state in pool.states():
                 operations.upsert_source(
                     session,

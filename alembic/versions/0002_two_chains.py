@@ -22,8 +22,17 @@ _TENURES = """
     where t.id = w.id and t.first <> w.id
 """
 _OF_TENURE = """
-    update {table} m set wallet_id = w.tenure_id
+    update movement m set wallet_id = w.tenure_id
     from wallet w where w.id = m.wallet_id and w.tenure_id is not null
+"""
+# A balance was the address's, whoever had watched it; now each tenure has its own.
+_BALANCES = """
+    insert into balance (
+        chain, key, asset, bucket, wallet_id, entity_id, amount, as_of_height, as_of_hash
+    )
+    select chain, key, asset, bucket, wallet_id, (array_agg(entity_id order by height desc))[1],
+           sum(amount), max(height), (array_agg(block_hash order by height desc))[1]
+    from movement where canonical group by 1, 2, 3, 4, 5
 """
 _DAYS = """
     insert into day_flow (wallet_id, asset, bucket, cause, day, amount)
@@ -192,6 +201,13 @@ def upgrade() -> None:
     op.create_index("movement_wallet_time", "movement", ["wallet_id", "asset", "time"])
     op.create_index("balance_wallet", "balance", ["wallet_id"])
     op.create_index("movement_wallet", "movement", ["wallet_id", "asset", "height"], unique=False)
+    op.create_index(
+        "movement_kind",
+        "movement",
+        ["kind", "asset", "wallet_id"],
+        unique=False,
+        postgresql_where=sa.text("kind in ('residual', 'stake_deposit', 'opening')"),
+    )
     op.add_column("transfer", sa.Column("senders", sa.String(), nullable=True))
     op.create_index(
         "transfer_senders",
@@ -221,12 +237,13 @@ def upgrade() -> None:
     )
     op.create_foreign_key("wallet_tenure_id_fkey", "wallet", "wallet", ["tenure_id"], ["id"])
     op.execute(_TENURES)
-    for table in ("movement", "balance"):
-        op.execute(_OF_TENURE.format(table=table))
+    op.execute(_OF_TENURE)
     op.drop_constraint("movement_pkey", "movement", type_="primary")
     op.create_primary_key("movement_pkey", "movement", _MOVEMENT_KEY)
     op.drop_constraint("balance_pkey", "balance", type_="primary")
     op.create_primary_key("balance_pkey", "balance", _BALANCE_KEY)
+    op.execute("delete from balance")
+    op.execute(_BALANCES)
     op.execute(_DAYS)
     op.execute("update cursor set highest = height")
 

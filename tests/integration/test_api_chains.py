@@ -133,3 +133,20 @@ def test_the_doctor_tells_of_each_configured_chain(api: Api) -> None:
         cursor.halted, cursor.tip_advanced_at = None, datetime.now(UTC)
     (well,) = chains()
     assert (well["ok"], well["mend"]) == (True, None)
+
+
+def test_a_source_that_left_the_settings_is_forgotten_in_a_day(api: Api) -> None:
+    services = api.services
+    old = {"left": timedelta(hours=25), "just-left": timedelta(hours=23)}
+    with services.database.transaction() as session:
+        for name, age in old.items():
+            for chain in ("bitcoin", "ethereum"):
+                upsert_source(
+                    session, name=f"{chain}-{name}", kind=f"{chain}_x", state="ok",
+                    now=services.clock() - age,
+                )
+    services.save_sources("bitcoin")
+    names = {item["name"] for item in api.get("/v1/sources")["items"]}
+    assert names >= {"bitcoin-just-left", "ethereum-left", "ethereum-just-left"}
+    assert "bitcoin-left" not in names
+    assert len(names) == 3 + len(services.settings.bitcoin_sources)

@@ -327,11 +327,13 @@ def test_the_delta_of_every_block_is_the_nodes(
     scene.database.dispose()
 
 
-def token_scene(url: str, node: Anvil, token: Contract) -> AccountScene:
+def token_scene(
+    url: str, node: Anvil, token: Contract, *, rebasing: bool = False
+) -> AccountScene:
     """A scene that follows this token, each of its wallets holding some."""
     for holder in node.accounts[1:4]:
         token.send("transfer", holder, 10**9)
-    assets = AssetTable([Token(TOKEN, key_of(token.address))])
+    assets = AssetTable([Token(TOKEN, key_of(token.address), rebasing=rebasing)])
     scene = AccountScene(url, node, assets=assets)
     scene.tick()
     scene.open()
@@ -365,6 +367,24 @@ def test_a_fee_on_transfer_token_is_put_right_by_a_residual_that_blames_the_toke
     assert (found.observed, found.expected) == (
         token.call("balanceOf", scene.second), token.call("balanceOf", scene.second) + 100
     )  # fmt: skip
+    scene.database.dispose()
+
+
+def test_interest_of_every_block_is_one_rebase_a_probe_and_not_one_a_block(
+    postgres_url: str, node: Anvil
+) -> None:
+    token = node.deploy("Rebasing")
+    token.send("mint", node.accounts[0], 10**18)
+    scene = token_scene(postgres_url, node, token, rebasing=True)
+    for percent in range(101, 121):
+        token.send("setPooled", 10**16 * percent)
+    probed(scene)
+    for who in (scene.treasury, scene.second, scene.rival):
+        assert scene.balance(who, TOKEN) == token.call("balanceOf", who)
+    found = scene.discrepancies()
+    assert [(row.explanation, row.amount) for row in found] == [("rebase", 2 * 10**8)] * 3
+    causes = {m.cause for m in scene.movements(scene.rival, TOKEN) if m.kind == "residual"}
+    assert causes == {"rate"}
     scene.database.dispose()
 
 

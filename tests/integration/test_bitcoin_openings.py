@@ -16,6 +16,9 @@ from tracker.config import Settings
 from tracker.db.chain import Balance, Movement, Utxo
 from tracker.db.reconciliation import Discrepancy
 from tracker.db.registry import Wallet
+from tracker.domain.match import HeldCoin
+from tracker.ledger import repository as ledger
+from tracker.ledger.opening import Opening, open_wallets
 from tracker.reconciliation.bitcoin import BitcoinReconcile
 from tracker.registry import repository as registry
 from tracker.scanning.bitcoin_backfill import BitcoinBackfill
@@ -181,3 +184,53 @@ def test_reconciling_finds_a_balance_that_the_blocks_do_not_give_and_closes_it_a
     worker.tick()
     with scene.database.transaction() as session:
         assert [each.state for each in session.exec(select(Discrepancy))] == ["closed"]
+
+
+def test_backfill_leaves_what_a_sweep_told_of_a_transfer_that_was_scanned(scene: Scene) -> None:
+    # Blocks from the folder, which has no limit of questions a second.
+    sources = (f"files:{scene.blocks}", *scene.settings.bitcoin_sources)
+    scene.settings = Settings(**{**scene.settings.model_dump(), "bitcoin_sources": sources})
+    scene.scan = scene.new_scan()
+    scene.tick()
+    openings(scene).tick()
+    hop = scene.chain.add_key(key(9))
+    (out,) = scene.chain.mine(1, txs=[scene.sell(to=hop)])
+    scene.tick()
+    moved = next(utxo for utxo in out.utxos if utxo.script == hop)
+    sweep = scene.chain.spend(moved, [(scene.exchange, moved.amount - 500)])
+    late = scene.chain.add_key(LATE)
+    scene.chain.mine(1, txs=[sweep])
+    scene.chain.mine(1)
+    scene.tick()
+    before = [(t.tx, t.intent, t.probability) for t in scene.transfers()]
+    assert "sale" in [intent for _, intent, _ in before]
+    watch(scene, late)
+    openings(scene).tick()
+    scene.chain.mine(100)
+    scene.tick()
+    with scene.database.transaction() as session:
+        wallets = registry.open_at(session, "bitcoin", [late, scene.holder])
+        jobs.add(
+            session, chain="bitcoin", wallets=wallets.values(), from_height=0, now=scene.now()
+        )
+    worker = BitcoinBackfill(
+        scene.database, open_pool(scene.settings), scene.settings, scene.now
+    )
+    while worker.slice(30).more:
+        pass
+    with scene.database.transaction() as session:
+        assert registry.open_at(session, "bitcoin", [late])[late].history_from == 0
+    found = [(t.tx, t.intent, t.probability) for t in scene.transfers()]
+    assert [each for each in found if each in before] == before
+
+
+def test_a_script_of_more_coins_than_a_statement_has_parameters_is_opened(scene: Scene) -> None:
+    scene.scan.tick()
+    with scene.database.transaction() as session:
+        block = ledger.recent_blocks(session, "bitcoin", 1)[0]
+        coins = tuple(
+            HeldCoin(bytes(32) + number.to_bytes(4, "little"), 1, FIRST) for number in range(70_000)
+        )
+        held = Opening(1, 1, 1, scene.holder, {("BTC", "liquid"): 70_000}, coins)
+        open_wallets(session, "bitcoin", block, [held])
+    assert balance(scene, scene.holder) == unspent(scene, scene.holder) == 70_000

@@ -252,7 +252,7 @@ def test_the_doctor_names_what_is_missing_and_its_mend(cli):
     assert "mend: start the service with `tracker up`" in result.stdout
     checks = json.loads(cli.run("doctor", "--json").stdout)["checks"]
     silent = {check["name"] for check in checks if not check["ok"]}
-    assert silent == {"broker", "workers", "sources"}
+    assert silent == {"broker", "workers", "chain bitcoin", "chain ethereum", "sources"}
 
 
 def test_the_doctor_knows_served_queues_from_silent_ones(cli):

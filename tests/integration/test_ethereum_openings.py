@@ -7,12 +7,16 @@ from collections.abc import Iterator
 import pytest
 from sqlmodel import func, select
 
-from tests.account_scene import ETHER, AccountScene
+from tests.account_scene import ETHER, AccountScene, key_of
 from tests.anvil import WETH, Anvil, run
+from tracker.chains.ethereum.assets import AssetTable, Token
+from tracker.chains.ethereum.pool import EthereumPool
+from tracker.chains.ethereum.sources import open_sources
 from tracker.db.chain import Balance, DayFlow, Movement
 from tracker.db.reconciliation import BackfillJob
 from tracker.errors import InputError
 from tracker.scanning.ethereum_backfill import EthereumBackfill
+from tracker.scanning.ethereum_openings import EthereumOpenings
 from tracker.scanning.jobs import repository as jobs
 
 FINALITY = 72
@@ -84,6 +88,31 @@ def test_a_wallet_added_while_the_scan_runs_is_opened_at_the_ledgers_block(
     scene.tick()
     assert scene.balance(late) == scene.node.balance(late)
     assert_adds_up(scene)
+
+
+class Mainnet(EthereumPool):
+    """The same node, taken for the mainnet's."""
+
+    def network(self) -> str:
+        return "mainnet"
+
+
+def test_a_token_that_is_made_later_is_no_reason_to_wait_for_an_opening(
+    scene: AccountScene,
+) -> None:
+    """Where the scan starts in the past; one that is there and does not answer is waited for."""
+    late = scene.node.accounts[5]
+    scene.node.at("Weth", WETH).send("deposit", value=ETHER, sender=late)
+    scene.tick()
+    scene.watch(late)
+    pool = Mainnet(open_sources(scene.settings), network="chain-31337")
+    broken = scene.node.deploy("Mover")
+    scene.tick()
+    table = AssetTable([*scene.assets.tokens, Token("BROKEN", key_of(broken.address))])
+    assert EthereumOpenings(scene.database, pool, table).tick().opened == 0
+    assert EthereumOpenings(scene.database, pool, scene.assets).tick().opened == 1
+    assert scene.balance(late) == scene.node.balance(late)
+    assert scene.balance(late, "WETH") == ETHER
 
 
 def test_an_opening_falls_with_its_block_and_is_taken_again(scene: AccountScene) -> None:

@@ -18,6 +18,7 @@ from tracker.config import Settings
 from tracker.db.chain import Balance, DayFlow, Movement
 from tracker.db.staking import Validator
 from tracker.errors import ReplyError
+from tracker.operations import repository as operations
 from tracker.reconciliation.ethereum import EthereumReconcile
 from tracker.reconciliation.late_traces import LateTraces
 from tracker.reconciliation.staking import APART, StakingReport, StakingTick
@@ -319,6 +320,25 @@ def test_an_answer_that_cannot_be_used_changes_nothing(scene: Staking) -> None:
     scene.check()
     assert scene.buckets() == {"pending_deposit": 32 * ETHER}
     assert scene.validators()[K1].as_of is None
+
+
+def test_how_the_beacon_api_answers_is_shown_among_the_sources(scene: Staking) -> None:
+    def shown() -> tuple[str, bool, bool]:
+        with scene.database.transaction() as session:
+            [row] = operations.list_sources(session)
+            assert (row.kind, row.name.startswith("beacon+")) == ("ethereum_beacon", True)
+            return row.state, row.last_ok is not None, row.last_error is not None
+
+    scene.deposit(K1, 32)
+    scene.on()
+    scene.beacon.say(K1, "active_ongoing", 32 * GWEI, scene.treasury)
+    scene.follow()
+    assert shown() == ("ok", True, False)
+    scene.beacon.say(K1, "active_ongoing", -1, scene.treasury)
+    scene.an_hour_on()
+    with pytest.raises(ReplyError, match="unreadable"):
+        scene.follow()
+    assert shown() == ("lying", True, True)
 
 
 def test_without_a_beacon_api_large_withdrawals_take_principal_back(scene: Staking) -> None:

@@ -144,8 +144,15 @@ def test_the_fleet_credits_the_miner_of_a_real_block_and_tells_of_no_old_sale(
         fleet.until(lambda: fleet.get("/v1/entities/mara/transfers")["items"], "the block")
         (transfer,) = fleet.get("/v1/entities/mara/transfers")["items"]
         assert (transfer["net"], transfer["intent"]) == ("317526183", "mining")
-        (asset,) = fleet.get("/v1/entities/mara/holdings")["assets"]
-        assert asset["onchain"]["quantity"] == "3.17526183"
+
+        def counted() -> str | None:
+            """Null until it is known that a folder cannot tell what was held before."""
+            (asset,) = fleet.get("/v1/entities/mara/holdings")["assets"]
+            quantity: str | None = asset["onchain"]["quantity"]
+            return quantity
+
+        fleet.until(counted, "the opening that no source can tell")
+        assert counted() == "3.17526183"
         wallets = fleet.get("/v1/entities/mara/wallets")["items"]
         assert MARA in {wallet["address"] for wallet in wallets}
 

@@ -74,6 +74,14 @@ class Movement(SQLModel, table=True):
         Index("movement_wallet", "wallet_id", "asset", "height"),
         Index("movement_wallet_time", "wallet_id", "asset", "time"),
         Index("movement_block", "chain", "block_hash"),
+        # The few that are looked for by what they are.
+        Index(
+            "movement_kind",
+            "kind",
+            "asset",
+            "wallet_id",
+            postgresql_where=text("kind in ('residual', 'stake_deposit', 'opening')"),
+        ),
     )
 
     chain: str = Field(primary_key=True)

@@ -8,7 +8,7 @@ other within one range stay unseen until a record of either arrives.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 S = TypeVar("S", bound=Hashable)
@@ -16,13 +16,17 @@ S = TypeVar("S", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Apart(Generic[S]):
-    """A subject whose difference changes from `below` at height `low` to `above` at `high`."""
+    """A subject whose difference changes from `below` at height `low` to `above` at `high`.
+
+    `drifts`: it may change in every block (interest), so that one change more is no news.
+    """
 
     subject: S
     low: int
     high: int
     below: int
     above: int
+    drifts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Jump(Generic[S]):
     """The difference changed by `amount` within (`after`, `height`].
 
     `height` is the block itself where `after` is the one below it; a longer range could not be
-    resolved.
+    resolved, or is that of a drift.
     """
 
     subject: S
@@ -56,7 +60,8 @@ def jumps(
     """The blocks in which differences changed, by halving; ordered by height.
 
     `differences_at` tells the differences of subjects after one block, None where it is too old to
-    tell; it is asked once a height and round. Ranges that it cannot halve come back whole.
+    tell; it is asked once a height and round. Ranges that it cannot halve come back whole, and so
+    does what drifts where it changed in both halves.
     """
     found: list[Jump[S]] = []
     open_ranges = [each for each in ranges if each.below != each.above]
@@ -76,13 +81,13 @@ def jumps(
         for each in wide:
             middle = _middle(each)
             there = known[middle].get(each.subject)
-            if there is None:
+            if there is None or (each.drifts and there not in (each.below, each.above)):
                 found.append(_jump(each))
                 continue
             if there != each.below:
-                open_ranges.append(Apart(each.subject, each.low, middle, each.below, there))
+                open_ranges.append(replace(each, high=middle, above=there))
             if there != each.above:
-                open_ranges.append(Apart(each.subject, middle, each.high, there, each.above))
+                open_ranges.append(replace(each, low=middle, below=there))
     return sorted(found, key=lambda jump: jump.height)
 
 
@@ -115,12 +120,12 @@ def explain(
     `native`: the chain's own coin. `traced`: whether internal transfers were itemised.
     `transferred`: whether the token's logs moved this address's balance in the same block.
     """
+    if rebasing:
+        return Explanation("rebase", "the token changed balances without a transfer, as it does")
     if not resolved:
         return Explanation(
             "unresolved_range", "the blocks are older than the states that the sources keep"
         )
-    if rebasing:
-        return Explanation("rebase", "the token changed balances without a transfer, as it does")
     if native and not traced:
         return Explanation(
             "internal", "contracts moved ether inside transactions; no source traced the block"

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from tracker.domain.account import AccountMove
-from tracker.domain.transfer import Owner
 from tracker.ledger.effects import LedgerMovement
 
 
+class Counted(Protocol):
+    """Under which wallet an address counts, and whose it is."""
+
+    @property
+    def wallet_id(self) -> int:
+        """Its tenure."""
+
+    @property
+    def entity_id(self) -> int:
+        """Its holder."""
+
+
 def owned_moves(
-    moves: Iterable[AccountMove], owners: Mapping[bytes, Owner]
+    moves: Iterable[AccountMove], owners: Mapping[bytes, Counted]
 ) -> tuple[LedgerMovement, ...]:
     """Those of `moves` whose address is owned, in order."""
     return tuple(

@@ -38,10 +38,10 @@ def post_dated(
     block: BlockRef,
     moves: Sequence[LedgerMovement],
     wallets: Mapping[int, Wallet],
-) -> int:
+) -> list[LedgerMovement]:
     """Date those of `moves` that belong to `wallets` (by tenure) and are not posted yet.
 
-    Returns how many were. Movements above a wallet's opening were counted as they came.
+    Returns them. Movements above a wallet's opening were counted as they came.
     """
     own = [
         move
@@ -51,16 +51,17 @@ def post_dated(
     ]
     fresh = postings.lacking(session, chain, block.hash, own)
     if not fresh:
-        return 0
+        return []
     postings.write_movements(session, [postings.row(chain, block, move) for move in fresh])
     postings.add_to_days(session, block, fresh)
+    postings.keep_places(session, chain, block, fresh)
     totals: dict[tuple[int, str, str], int] = defaultdict(int)
     for move in fresh:
         totals[move.wallet_id, move.asset, move.bucket] -= move.amount
     for (tenure, asset, bucket), amount in sorted(totals.items()):
         wallet = wallets[tenure]
         repository.add_to_opening(session, wallet, tenure, asset, bucket, amount)
-    return len(fresh)
+    return fresh
 
 
 def settle_openings(

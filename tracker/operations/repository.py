@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, text
+from sqlalchemy import delete, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
@@ -76,6 +76,19 @@ def upsert_source(
                 "next_try": new.next_try,
                 "updated_at": new.updated_at,
             },
+        )
+    )
+
+
+def forget_sources(session: Session, kind: str, before: datetime) -> None:
+    """Remove sources whose kind begins with `kind` and that nobody has reported of since `before`.
+
+    A source that left the settings would else stand there for ever with its last state.
+    """
+    session.execute(
+        delete(SourceStatus).where(
+            col(SourceStatus.kind).startswith(kind, autoescape=True),
+            col(SourceStatus.updated_at) < before,
         )
     )
 

@@ -107,12 +107,21 @@ class EthereumReconcile:
         except PrunedStateError as error:
             return ReconcileReport(block.height, skipped=str(error))
         apart = [
-            Apart(subject, found.since[subject], block.height, 0, found.difference(subject))
-            for subject in found.places
+            Apart(
+                subject,
+                found.since[subject],
+                block.height,
+                0,
+                found.difference(subject),
+                drifts=self._rebases(place.asset),
+            )
+            for subject, place in found.places.items()
             if found.difference(subject)
         ]
         missed = jumps(apart, lambda height, subjects: self._differences(found, height, subjects))
-        unresolved = sum(not jump.resolved for jump in missed)
+        unresolved = sum(
+            not jump.resolved and not self._rebases(jump.subject[1]) for jump in missed
+        )
         if not self._record(found, missed):
             return ReconcileReport(block.height, skipped="the ledger changed under the probe")
         report = ReconcileReport(
@@ -157,6 +166,9 @@ class EthereumReconcile:
         }
         return _Round(block, places, since, seen, _at_places(places, sums))
 
+    def _rebases(self, asset: str) -> bool:
+        return asset in self._tokens and self._tokens[asset].rebasing
+
     def _assets_probed(self) -> list[tuple[str, bytes | None, str]]:
         tokens = [(token.symbol, token.address, str(token.bucket)) for token in self._assets.tokens]
         return [(ETHER, None, "liquid"), *tokens]
@@ -193,6 +205,8 @@ class EthereumReconcile:
         apart = {jump.subject for jump in missed}
         ids = {wallet_id for wallet_id, _ in found.places}
         with self._database.transaction() as session:
+            # Held still: a block that is applied meanwhile locks the same balances.
+            ledger.lock_head(session, CHAIN)
             repository.hold(session, CHAIN)
             sums = postings.sums_at(session, ids, found.block.height)
             if _at_places(found.places, sums) != found.expected:
@@ -232,7 +246,7 @@ class EthereumReconcile:
         moved = postings.movements_at(session, CHAIN, block.hash, [jump.subject])
         why = explain(
             native=token is None,
-            rebasing=token is not None and token.rebasing,
+            rebasing=self._rebases(place.asset),
             traced=block.traced,
             transferred=any(move.kind == "erc20_transfer" for move in moved),
             resolved=jump.resolved,
@@ -240,6 +254,9 @@ class EthereumReconcile:
         cause = "rate" if why.kind == "rebase" else "movement"
         ref = BlockRef(block.height, block.hash, block.parent, block.time)
         set_residual(session, CHAIN, ref, place, amount, cause=cause)
+        if token is None and block.traced:
+            # Its traces were itemised for those of whom something was missing by then.
+            repository.mark_traced(session, CHAIN, block.hash, traced=False)
         if not amount:
             repository.close_discrepancy(
                 session, place.wallet_id, place.asset, block.hash,

@@ -15,11 +15,11 @@ from tracker.db import Database
 from tracker.db.chain import Block
 from tracker.domain.account import AccountKind, AccountMove
 from tracker.domain.chain import BlockRef
+from tracker.ledger import repository as ledger
 from tracker.ledger.account_moves import owned_moves
 from tracker.ledger.postings import repository as postings
 from tracker.ledger.residual import Place, itemise, residual_at, set_residual
 from tracker.reconciliation import repository
-from tracker.registry.owners import owners_for
 
 CHAIN = "ethereum"
 # Traces cost a node seconds a block: a few a tick.
@@ -59,6 +59,8 @@ class LateTraces:
             found = effective(movements(records, owned[block.hash], self._assets))
             internal = [move for move in found if move.kind is AccountKind.INTERNAL]
             with self._database.transaction() as session:
+                # Held still: a block that is applied meanwhile locks the same balances.
+                ledger.lock_head(session, CHAIN)
                 repository.hold(session, CHAIN)
                 # Another may have done it while this one asked for the traces.
                 if repository.untraced(session, CHAIN, block.hash):
@@ -67,21 +69,19 @@ class LateTraces:
         return done
 
     def _itemise(self, session: Session, block: Block, internal: list[AccountMove]) -> None:
-        owners = owners_for(session, CHAIN, {move.key for move in internal})
-        # Read from a Safe's call for want of traces: the same ether, which the traces show too.
-        stood_in = repository.movements_with_ref(session, block, safe.REF)
-        postings.take_back(session, stood_in)
-        fresh = itemise(session, CHAIN, block, owned_moves(internal, owners))
         ref = BlockRef(block.height, block.hash, block.parent, block.time)
+        # For those alone whose balance says that something is missing, as they were counted then:
+        # an address may have become another's since.
         for place in repository.residual_places(session, block):
-            explained = sum(
-                move.amount
-                for move in fresh
-                if (move.wallet_id, move.asset) == (place.wallet_id, ETHER)
-            )
-            explained -= sum(
-                move.amount for move in stood_in if move.wallet_id == place.wallet_id
-            )
+            # Read from a Safe's call for want of traces: the same ether, which the traces show too.
+            stood_in = [
+                move
+                for move in repository.movements_with_ref(session, block, safe.REF)
+                if move.wallet_id == place.wallet_id
+            ]
+            postings.take_back(session, stood_in)
+            fresh = itemise(session, CHAIN, block, owned_moves(internal, {place.key: place}))
+            explained = sum(move.amount for move in fresh) - sum(m.amount for m in stood_in)
             left = residual_at(session, CHAIN, block.hash, place) - explained
             set_residual(session, CHAIN, ref, place, left, cause="movement")
             self._tell(session, block, place, left)

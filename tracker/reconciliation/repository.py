@@ -54,8 +54,10 @@ def due(
     query = (
         select(Wallet)
         .outerjoin(seen, seen.c.wallet_id == tenure)
+        .join(Entity)
         .where(
             Wallet.chain == chain,
+            col(Entity.enabled),
             col(Wallet.closed_at).is_(None),
             col(Wallet.opening_known),
             col(Wallet.opening_height) < height,
@@ -69,9 +71,16 @@ def due(
 
 
 def open_wallets_of(session: Session, chain: str, entity_id: int | None) -> list[Wallet]:
-    """Opened wallets of one entity, or of all, on a chain."""
-    query = select(Wallet).where(
-        Wallet.chain == chain, col(Wallet.closed_at).is_(None), col(Wallet.opening_known)
+    """Opened wallets of one entity, or of all, on a chain; none of one that is switched off."""
+    query = (
+        select(Wallet)
+        .join(Entity)
+        .where(
+            Wallet.chain == chain,
+            col(Wallet.closed_at).is_(None),
+            col(Wallet.opening_known),
+            col(Entity.enabled),
+        )
     )
     if entity_id is not None:
         query = query.where(Wallet.entity_id == entity_id)
@@ -177,17 +186,24 @@ def close_discrepancies_of(
 
 def untraced_with_residuals(session: Session, chain: str, asset: str, limit: int) -> list[Block]:
     """Blocks that were applied without traces and hold a liquid residual, newest first."""
-    holds = exists().where(
-        col(Movement.chain) == chain,
-        col(Movement.block_hash) == Block.hash,
-        col(Movement.kind) == "residual",
-        col(Movement.asset) == asset,
-        col(Movement.bucket) == "liquid",
-        col(Movement.canonical),
+    residuals = (
+        select(Movement.block_hash)
+        .where(
+            Movement.chain == chain,
+            Movement.kind == "residual",
+            Movement.asset == asset,
+            Movement.bucket == "liquid",
+            col(Movement.canonical),
+        )
+        .distinct()
+        # Apart: for the sake of the limit all blocks would be gone through instead.
+        .cte("residuals")
+        .prefix_with("MATERIALIZED")
     )
     query = (
         select(Block)
-        .where(Block.chain == chain, col(Block.canonical), col(Block.traced).is_(False), holds)
+        .join(residuals, residuals.c.block_hash == Block.hash)
+        .where(Block.chain == chain, col(Block.canonical), col(Block.traced).is_(False))
         .order_by(col(Block.height).desc())
         .limit(limit)
     )
@@ -217,12 +233,14 @@ def movements_with_ref(session: Session, block: Block, ref: str) -> list[Movemen
     )
 
 
-def mark_traced(session: Session, chain: str, block_hash: bytes) -> None:
-    """Note that a block's internal transfers are itemised now."""
+def mark_traced(
+    session: Session, chain: str, block_hash: bytes, *, traced: bool = True
+) -> None:
+    """Note that a block's internal transfers are itemised now, or that they are to be again."""
     session.execute(
         update(Block)
         .where(col(Block.chain) == chain, col(Block.hash) == block_hash)
-        .values(traced=True)
+        .values(traced=traced)
     )
 
 
@@ -272,19 +290,22 @@ def residual_places(session: Session, block: Block, asset: str = "ETH") -> list[
 def reopen_discrepancy(
     session: Session, wallet_id: int, asset: str, block_hash: bytes, *, amount: int, says: str
 ) -> None:
-    """Note how much of a discrepancy better records leave unexplained."""
+    """Note how much of a discrepancy better records of its block leave unexplained.
+
+    Of a range that was never resolved they explain a part at most: why it stands stays.
+    """
+    here = (
+        col(Discrepancy.wallet_id) == wallet_id,
+        col(Discrepancy.asset) == asset,
+        col(Discrepancy.block_hash) == block_hash,
+    )
     session.execute(
         update(Discrepancy)
-        .where(
-            col(Discrepancy.wallet_id) == wallet_id,
-            col(Discrepancy.asset) == asset,
-            col(Discrepancy.block_hash) == block_hash,
-        )
-        .values(
-            state="open",
-            explanation=None,
-            says=says,
-            amount=amount,
-            expected=Discrepancy.observed - amount,
-        )
+        .where(*here)
+        .values(amount=amount, expected=Discrepancy.observed - amount)
+    )
+    session.execute(
+        update(Discrepancy)
+        .where(*here, col(Discrepancy.from_height).is_(None))
+        .values(state="open", explanation=None, says=says)
     )

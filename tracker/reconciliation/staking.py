@@ -37,6 +37,7 @@ from tracker.db.chain import Block
 from tracker.db.lease import lease
 from tracker.db.staking import Validator
 from tracker.domain.chain import BlockRef
+from tracker.errors import SourceUnavailableError, TrackerError
 from tracker.ledger import repository as ledger
 from tracker.ledger.effects import LedgerMovement
 from tracker.ledger.postings import repository as postings
@@ -201,13 +202,32 @@ class StakingTick:
             # Before and after: what the Beacon API says is of the block that is final just then.
             if self._pool.settlement().final != block.height:
                 return replace(report, skipped=BEHIND)
-            told = beacon.validators([row.pubkey for row in rows[person]])
+            told = self._told(beacon, [row.pubkey for row in rows[person]])
             report = replace(report, asked=report.asked + len(rows[person]))
             if self._pool.settlement().final != block.height:
                 return replace(report, skipped=BEHIND)
             if self._stands(person, block, rows[person], told):
                 report = replace(report, posted=report.posted + 1)
         return report
+
+    def _told(self, beacon: BeaconClient, keys: Sequence[bytes]) -> dict[bytes, Told]:
+        """What the Beacon API says; how it answers is written for `/v1/sources`."""
+        try:
+            found = beacon.validators(keys)
+        except TrackerError as error:
+            down = isinstance(error, SourceUnavailableError)
+            self._note(beacon, "unreachable" if down else "lying", error)
+            raise
+        self._note(beacon, "ok")
+        return found
+
+    def _note(self, beacon: BeaconClient, state: str, error: TrackerError | None = None) -> None:
+        now = self._clock()
+        with self._database.transaction() as session:
+            operations.upsert_source(
+                session, name=beacon.name, kind=f"{CHAIN}_{beacon.kind}", state=state, now=now,
+                last_ok=None if error else now, last_error=str(error) if error else None,
+            )  # fmt: skip
 
     def _stands(
         self, person: Staker, block: Block, rows: Sequence[Validator], told: dict[bytes, Told]

@@ -163,6 +163,8 @@ def replace_wallets(
     for chain in chains:
         repository.bump_watch_set(session, chain)
         heights[chain] = repository.next_height(session, chain)
+    # Only now nobody opens or backfills them any more: where they stand is read again.
+    repository.read_again(session, gone)
     repository.close_wallets(session, [wallet.id for wallet in gone if wallet.id is not None], now)
     rows = []
     for row in new:

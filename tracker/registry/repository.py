@@ -177,6 +177,13 @@ def open_at(session: Session, chain: str, keys: Collection[bytes]) -> dict[bytes
     return {wallet.key: wallet for wallet in session.exec(query)}
 
 
+def read_again(session: Session, wallets: Collection[Wallet]) -> None:
+    """Bring wallets of this session to what is stored now."""
+    ids = [wallet.id for wallet in wallets]
+    query = select(Wallet).where(among(Wallet.id, ids, BigInteger))
+    session.exec(query.execution_options(populate_existing=True)).all()
+
+
 def closed_by_operator(session: Session) -> set[tuple[int, str, bytes]]:
     """Entity id, chain and key of the wallets whose last row an operator closed."""
     place = (col(Wallet.entity_id), col(Wallet.chain), col(Wallet.key))

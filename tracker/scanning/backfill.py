@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from sqlmodel import Session
@@ -30,9 +30,11 @@ from tracker.errors import (
 from tracker.ledger import repository as ledger
 from tracker.ledger.backfill import Left, post_dated, settle_openings
 from tracker.ledger.coins import repository as coins
+from tracker.ledger.effects import LedgerMovement
 from tracker.ledger.rows import transfer_row
 from tracker.log import get_logger
 from tracker.reconciliation import repository as reconciliation
+from tracker.registry import repository as registry
 from tracker.scanning.chain_scan import ChainPool
 from tracker.scanning.jobs import repository as jobs
 from tracker.scanning.reading import BlockReading
@@ -83,7 +85,8 @@ class Backfill(ABC):
     ) -> None:
         self._database = database
         self._pool = pool
-        self._news = news
+        # What it finds is history, however young.
+        self._news = replace(news, max_age=timedelta(0))
         self._clock = clock
         self._network = network
 
@@ -121,7 +124,7 @@ class Backfill(ABC):
             if awaiting:
                 return BackfillReport(job.id, waiting="an opening is taken again after a fork")
             if not wallets:
-                self._end(job, "cancelled", "its wallets are gone")
+                self._end(job, "cancelled", "its wallets are gone, or their holder is switched off")
                 return BackfillReport(job.id, more=True)
             if job.next_height > last and job.next_height <= job.to_height:
                 return BackfillReport(job.id, waiting="the blocks left to read are not final yet")
@@ -216,15 +219,15 @@ class Backfill(ABC):
         """
         now, dated = self._clock(), 0
         with self._database.transaction() as session:
-            self._fence(session, job, stood)
-            wallets.clear()
-            wallets.update(jobs.wallets_of(session, job))
+            self._fence(session, job, stood, wallets)
             for fetched in touched:
                 reading = self.read(session, fetched)
-                dated += post_dated(
+                fresh = post_dated(
                     session, self.chain, fetched.block, reading.effects.movements, wallets
                 )
+                dated += len(fresh)
                 self._post_coins(session, reading)
+                reading = _of_these(reading, fresh)
                 ledger.write_transfers(
                     session,
                     [transfer_row(each, fetched.block.hash) for each in reading.effects.transfers],
@@ -242,8 +245,12 @@ class Backfill(ABC):
             jobs.save(session, job, now)
         return dated
 
-    def _fence(self, session: Session, job: BackfillJob, stood: int) -> None:
-        # No opening may fall until this is written: a roll-back moves the cursor first.
+    def _fence(
+        self, session: Session, job: BackfillJob, stood: int, wallets: dict[int, Wallet]
+    ) -> None:
+        # No wallet may be closed or described anew until this is written, and no opening may fall:
+        # a roll-back moves the cursor first.
+        registry.lock_watch_set(session, self.chain)
         ledger.lock_head(session, self.chain)
         stands = jobs.stands_at(session, job)
         if stands != stood or jobs.awaiting(session, job):
@@ -251,6 +258,8 @@ class Backfill(ABC):
                 "the range changed while it was read", field="next_height", value=stands,
                 mend="the next slice goes on from where it stands",
             )  # fmt: skip
+        wallets.clear()
+        wallets.update(jobs.wallets_of(session, job))
 
     def _post_coins(self, session: Session, reading: BlockReading) -> None:
         block = reading.effects.block
@@ -276,7 +285,7 @@ class Backfill(ABC):
             raise ValueError("a range without a block cannot be finished")
         now = self._clock()
         with self._database.transaction() as session:
-            self._fence(session, job, job.next_height)
+            self._fence(session, job, job.next_height, wallets)
             reconciliation.keep_seams(session, wallets.values(), self.probed, self._pool.name, now)
             left = settle_openings(
                 session,
@@ -321,6 +330,20 @@ class Backfill(ABC):
         with self._database.transaction() as session:
             job.state, job.error = state, why
             jobs.save(session, job, self._clock())
+
+
+def _of_these(reading: BlockReading, fresh: Sequence[LedgerMovement]) -> BlockReading:
+    """A reading with the transfers that `fresh` movements are part of.
+
+    All others are known: by records that were better perhaps, and what came after was judged too.
+    """
+    parts = {(move.tx, move.entity_id, move.asset) for move in fresh}
+    transfers = tuple(
+        each
+        for each in reading.effects.transfers
+        if (each.transfer.tx, each.transfer.owners[0].entity_id, each.transfer.asset) in parts
+    )
+    return replace(reading, effects=replace(reading.effects, transfers=transfers))
 
 
 def _check_link(block: BlockRef, below: bytes | None) -> None:

@@ -26,7 +26,7 @@ from tracker.domain.chain import (
     fork_point,
     reconcile,
 )
-from tracker.doorbell import PUBLISH, Doorbell
+from tracker.doorbell import BACKFILL, PUBLISH, Doorbell
 from tracker.errors import (
     DeepForkError,
     InvalidBlockError,
@@ -302,6 +302,8 @@ class ChainScan(ABC):
         self._moved_on(watch, reading, widened)
         if told:
             self._doorbell.ring(PUBLISH)
+        if widened is not None:
+            self._doorbell.ring(BACKFILL)  # what the new addresses hold is unknown until opened
         return told
 
     def _agreement(self, candidate: Candidate) -> Agreement:

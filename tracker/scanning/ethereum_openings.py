@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tracker.chains.ethereum import multicall
 from tracker.chains.ethereum.assets import ETHER, MAINNET, AssetTable
 from tracker.chains.ethereum.network import MAINNET as MAINNET_NAME
 from tracker.chains.ethereum.pool import EthereumPool
@@ -40,6 +41,7 @@ class EthereumOpenings(WalletOpenings):
         tokens = [token.address for token in self._assets.tokens]
         try:
             found = self._pool.balances(keys, tokens, block.hash)
+            absent = self._absent(found, block)
         except PrunedStateError as error:
             raise CursorMovedError(
                 "no node has the state of the ledger's block any more",
@@ -49,7 +51,7 @@ class EthereumOpenings(WalletOpenings):
             ) from error
         openings = []
         for wallet in wallets:
-            amounts = self._amounts(wallet.key, found)
+            amounts = self._amounts(wallet.key, found, absent)
             if amounts is not None:
                 openings.append(
                     Opening(
@@ -62,18 +64,34 @@ class EthereumOpenings(WalletOpenings):
                 )
         return Observed(openings)
 
-    def _amounts(
-        self, key: bytes, found: dict[Probe, int | None]
-    ) -> dict[tuple[str, str], int] | None:
-        """Base units by asset and bucket; None where one could not be read.
+    def _absent(self, found: dict[Probe, int | None], block: BlockRef) -> set[bytes]:
+        """The tokens that are not there after `block`: nobody holds any.
 
-        On a private chain the mainnet's tokens are missing: nobody holds any there.
+        On a private chain they are those of the mainnet; there, those that were made later.
         """
-        known = [found.get(Probe(key, token.address)) for token in self._assets.tokens]
+        silent: dict[bytes, Probe] = {}
+        for probe, amount in found.items():
+            if probe.token is not None and amount is None:
+                silent.setdefault(probe.token, probe)
+        if self._pool.network() != MAINNET_NAME:
+            return set(silent)
+        return {
+            token
+            for token, probe in silent.items()
+            if self._pool.call(*multicall.balance_call(probe), block.hash) == b""
+        }
+
+    def _amounts(
+        self, key: bytes, found: dict[Probe, int | None], absent: set[bytes]
+    ) -> dict[tuple[str, str], int] | None:
+        """Base units by asset and bucket; None where one could not be read."""
         ether = found.get(Probe(key, None))
-        if ether is None or (None in known and self._pool.network() == MAINNET_NAME):
+        if ether is None:
             return None
         amounts = {(ETHER, "liquid"): ether}
-        for token, amount in zip(self._assets.tokens, known, strict=True):
-            amounts[token.symbol, str(token.bucket)] = amount or 0
+        for token in self._assets.tokens:
+            amount = 0 if token.address in absent else found.get(Probe(key, token.address))
+            if amount is None:
+                return None
+            amounts[token.symbol, str(token.bucket)] = amount
         return amounts

@@ -16,10 +16,13 @@ _HEIGHT = re.compile(r"[0-9]{1,10}", re.ASCII)
 _SHORT_DATE = 8
 
 
-def moment(session: Session, heads: Heads, at: str | None, chain: str | None) -> Moment | None:
+def moment(
+    session: Session, heads: Heads, at: str | None, chain: str | None, entity_id: int | None = None
+) -> Moment | None:
     """None for now. `at` is a time, a date, `ethereum:18000000`, or a height beside its `chain`.
 
-    Raises `InputError` for anything else, and for a block that was not scanned.
+    A height may also lie in the backfilled past of `entity_id`. Raises `InputError` for anything
+    else, and for a block that was not scanned.
     """
     if at is None:
         if chain is not None:
@@ -51,4 +54,4 @@ def moment(session: Session, heads: Heads, at: str | None, chain: str | None) ->
         raise InputError(
             "not a block height", field="at", value=at, mend=f"write {chain}:18000000, or a time"
         )
-    return moment_of(session, heads, chain, int(at))
+    return moment_of(session, heads, chain, int(at), entity_id)

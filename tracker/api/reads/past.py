@@ -18,6 +18,7 @@ from tracker.ledger import repository as blocks
 from tracker.ledger.history import repository as history
 from tracker.ledger.history.repository import Sums
 from tracker.ledger.history.tenures import Moment, Tenure, tenures, without_opening
+from tracker.registry import repository as registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,22 @@ def _lives_on(asset: str, counted: Sequence[Tenure]) -> bool:
     return bool(counted) and chain_of(asset) == counted[0].chain
 
 
-def moment_of(session: Session, heads: Heads, chain: str, height: int) -> Moment:
-    """The state after a block. Raises `InputError` where it was not scanned, naming what was."""
+def moment_of(
+    session: Session, heads: Heads, chain: str, height: int, entity_id: int | None = None
+) -> Moment:
+    """The state after a block: one that was scanned, or one of an entity's backfilled past.
+
+    Of the latter only blocks that moved something are kept, so the time is that of the newest one
+    up to `height`. Raises `InputError` for any other, naming what was scanned.
+    """
     block = blocks.blocks_at(session, chain, [height]).get(height)
     if block is not None:
         return Moment(block.time, chain, height, block.hash)
     scanned = history.block_range(session, chain)
+    if entity_id is not None and scanned is not None and height < scanned[0]:
+        since = _last_change(session, entity_id, chain, height)
+        if since is not None:
+            return Moment(since, chain, height)
     mend = (
         heads.missing(chain)
         if scanned is None
@@ -138,6 +149,27 @@ def moment_of(session: Session, heads: Heads, chain: str, height: int) -> Moment
     raise InputError(
         f"this block of {chain} was not scanned", field="at", value=height, mend=mend
     )
+
+
+def _last_change(session: Session, entity_id: int, chain: str, height: int) -> datetime | None:
+    """The time of an entity's newest movement or opening up to a height; None where none is."""
+    wallets = [
+        row
+        for row in registry.wallets_of(session, entity_id, include_closed=True)
+        if row.chain == chain
+    ]
+    found = [
+        (row.opening_height, row.opening_time)
+        for row in wallets
+        if row.opening_height is not None and row.opening_height <= height and row.opening_time
+    ]
+    assets = {asset for asset, _ in history.places_of(session, entity_id)}
+    moved = history.newest_at(
+        session, {row.tenure_id or row.id or 0 for row in wallets}, assets, height
+    )
+    if moved is not None:
+        found.append(moved)
+    return max(found)[1] if found else None
 
 
 def _openings(counted: Sequence[Tenure], moment: Moment) -> dict[str, tuple[int, bytes]]:

@@ -51,7 +51,7 @@ def holdings(
     with context.database.transaction(snapshot=True) as session:
         entity = repository.get_entity(session, slug)
         heads = chains.heads(session, context.now(), context.settings)
-        asked = moment(session, heads, at, chain)
+        asked = moment(session, heads, at, chain, entity.id)
         return show_holdings(session, entity, heads, at=asked, closed=closed)
 
 

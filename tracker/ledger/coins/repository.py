@@ -15,6 +15,7 @@ from tracker.db.registry import Wallet
 from tracker.domain.chain import BlockRef
 from tracker.domain.coins import COINBASE_MATURITY
 from tracker.domain.match import Coin, HeldCoin
+from tracker.registry.repository import among
 
 _STREAM_ROWS = 10_000
 
@@ -172,14 +173,15 @@ def replace_unspent(
         for script in sorted(held)
         for coin in held[script]
     ]
+    known = session.exec(
+        select(Utxo.outpoint).where(
+            Utxo.chain == chain, among(Utxo.key, held), col(Utxo.spent_hash).is_(None)
+        )
+    )
+    gone = set(known) - {row["outpoint"] for row in rows}
     session.execute(
         update(Utxo)
-        .where(
-            col(Utxo.chain) == chain,
-            col(Utxo.key).in_(list(held)),
-            col(Utxo.spent_hash).is_(None),
-            col(Utxo.outpoint).not_in([row["outpoint"] for row in rows]),
-        )
+        .where(col(Utxo.chain) == chain, among(Utxo.outpoint, gone))
         .values(spent_height=block.height, spent_hash=block.hash)
     )
     bulk_insert(session, Utxo, rows, _unspend)

@@ -61,6 +61,17 @@ _NEWEST = """
     ) m
     order by w.asset, m.height desc
 """
+_AT_OR_BELOW = """
+    select m.height, m.time
+    from (select unnest(cast(:ids as bigint[])) as id) t
+    cross join (select unnest(cast(:assets as text[])) as asset) w
+    cross join lateral (
+        select height, time from movement
+        where wallet_id = t.id and asset = w.asset and canonical and height <= :height
+        order by height desc limit 1
+    ) m
+    order by m.height desc limit 1
+"""
 # What an entity was shown to hold changes by these: the days of a tenure from its opening on (what
 # was counted before it comes with it), its last day up to its end, and its end, which takes all.
 _SHOWN = """
@@ -175,6 +186,16 @@ def newest_changes(
     for asset, height, block_hash in rows:
         found.setdefault(asset, (height, block_hash))
     return found
+
+
+def newest_at(
+    session: Session, ids: Collection[int], assets: Collection[str], height: int
+) -> tuple[int, datetime] | None:
+    """Height and time of the newest movement of some tenures up to a height; None before any."""
+    found = session.execute(
+        _typed(_AT_OR_BELOW), {"ids": sorted(ids), "assets": sorted(assets), "height": height}
+    ).first()
+    return None if found is None else (found[0], found[1])
 
 
 def places_of(session: Session, entity_id: int) -> list[tuple[str, str]]:

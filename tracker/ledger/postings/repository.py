@@ -72,6 +72,18 @@ def _add_balance(statement: Insert) -> Insert:
     )
 
 
+def keep_places(
+    session: Session, chain: str, block: BlockRef, moves: Sequence[LedgerMovement]
+) -> None:
+    """Make a balance of nothing where `moves` have none: what came and went was held once."""
+    rows = [{**row, "amount": 0} for row in _balance_rows(chain, block, moves)]
+    bulk_insert(session, Balance, rows, _ignore)
+
+
+def _ignore(statement: Insert) -> Insert:
+    return statement.on_conflict_do_nothing()
+
+
 def add_to_days(session: Session, block: BlockRef, moves: Sequence[LedgerMovement]) -> None:
     """Add signed amounts to the UTC day of `block`."""
     totals: dict[tuple[int, str, str, str], int] = defaultdict(int)

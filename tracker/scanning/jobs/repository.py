@@ -29,12 +29,21 @@ def next_job(session: Session, chain: str) -> BackfillJob | None:
 
 
 def wallets_of(session: Session, job: BackfillJob) -> dict[int, Wallet]:
-    """The job's wallets that are open and opened, by tenure."""
+    """The job's wallets that are open and opened, of enabled holders, by tenure.
+
+    Those of one that is switched off start anew when it is on again: they never come back.
+    """
     tenure = func.coalesce(Wallet.tenure_id, Wallet.id)
     rows = session.exec(
-        select(Wallet).where(
-            tenure.in_(job.wallet_ids), col(Wallet.closed_at).is_(None), col(Wallet.opening_known)
+        select(Wallet)
+        .join(Entity)
+        .where(
+            tenure.in_(job.wallet_ids),
+            col(Wallet.closed_at).is_(None),
+            col(Wallet.opening_known),
+            col(Entity.enabled),
         )
+        .execution_options(populate_existing=True)
     ).all()
     for row in rows:
         session.expunge(row)
