@@ -299,12 +299,46 @@ def test_a_backfill_is_asked_for_listed_read_and_done(world: World) -> None:
     assert (ended.status_code, ended.json()["code"]) == (409, "conflict")
 
 
+def test_heights_below_the_scan_are_shown_once_backfill_has_read_them(world: World) -> None:
+    scene = world.scene
+    mine = "/v1/entities/acme/holdings?closed=false&at=bitcoin:"
+    for item in world.api.get("/v1/entities/acme/wallets")["items"]:
+        world.api.write("DELETE", f"/v1/wallets/bitcoin/{item['address']}")
+    address = scene.address(scene.chain.coinbase(1).script)  # every reward is paid to it
+    world.api.write(
+        "POST", "/v1/entities/acme/wallets", json={"chain": "bitcoin", "address": address}
+    )
+    world.openings()
+    scene.chain.mine(100)
+    scene.tick()
+    refused = world.api.request("GET", f"{mine}50")
+    assert (refused.status_code, refused.json()["field"]) == (422, "at")
+    assert f"from {FIRST} to" in refused.json()["mend"]
+    ask(world, addresses=[address], **{"from": 0})
+    world.backfill()
+    for height in (1, 50, FIRST - 1):
+        found = world.api.get(f"{mine}{height}")
+        (onchain,) = [item["onchain"] for item in found["assets"] if item["asset"] == "BTC"]
+        assert onchain["amount"] == str(height * 50 * COIN)
+        assert onchain["as_of_block"]["height"] == height
+        assert onchain["as_of_block"]["finality"] == "final"
+
+
 def test_a_second_range_for_a_wallet_waits_for_the_first_to_end(world: World) -> None:
     address = late_wallet(world)
     first = ask(world, addresses=[address], **{"from": "0"}).json()
     again = ask(world, entity="acme", **{"from": 5})
     assert again.status_code == 409
     assert f"cancel {first['id']}" in again.json()["mend"]
+    assert "block 0 is not final yet" not in world.text("backfill")
+    final = world.api.get("/v1/chains")["items"][0]["final_height"]
+    with world.scene.database.transaction() as session:
+        job = session.get(BackfillJob, first["id"])
+        assert job is not None
+        job.next_height = final + 1
+    (item,) = world.api.get("/v1/backfill")["items"]
+    assert (item["waits"], item["eta_seconds"]) == (f"block {final + 1} is not final yet", None)
+    assert "is not final yet" in world.text("backfill")
     gone = world.api.write("DELETE", f"/v1/backfill/{first['id']}")
     assert gone.json()["state"] == "cancelled"
     assert ask(world, entity="acme", **{"from": 5}).status_code == 201

@@ -186,6 +186,25 @@ def test_reconciling_finds_a_balance_that_the_blocks_do_not_give_and_closes_it_a
         assert [each.state for each in session.exec(select(Discrepancy))] == ["closed"]
 
 
+def test_a_wallet_whose_opening_fell_while_it_was_asked_about_is_not_called_different(
+    scene: Scene,
+) -> None:
+    scene.chain.mine(2)
+    scene.scan.tick()
+    openings(scene).tick()
+    with scene.database.transaction() as session:
+        asked = registry.open_at(session, "bitcoin", [scene.holder])[scene.holder]
+        session.expunge(asked)
+    scene.chain.fork(scene.chain.height - 1)
+    scene.chain.mine(2)
+    scene.scan.tick()
+    worker = BitcoinReconcile(scene.database, open_pool(scene.settings), scene.now, probe_gap=1)
+    report = worker.tick([asked])
+    assert (report.probed, report.skipped) == (0, None)
+    with scene.database.transaction() as session:
+        assert session.exec(select(Discrepancy)).all() == []
+
+
 def test_backfill_leaves_what_a_sweep_told_of_a_transfer_that_was_scanned(scene: Scene) -> None:
     # Blocks from the folder, which has no limit of questions a second.
     sources = (f"files:{scene.blocks}", *scene.settings.bitcoin_sources)

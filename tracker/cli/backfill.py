@@ -112,6 +112,8 @@ def _fields(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pace(item: dict[str, Any]) -> str:
+    if item["waits"]:
+        return str(item["waits"])
     if item["blocks_per_second"] is None:
         return str(item["state"])
     left = item["eta_seconds"]

@@ -87,6 +87,17 @@ def open_wallets_of(session: Session, chain: str, entity_id: int | None) -> list
     return list(session.exec(query.order_by(col(Wallet.id))))
 
 
+def still_opened(session: Session, wallets: Sequence[Wallet]) -> list[Wallet]:
+    """Those of `wallets`, as they were read before, that are open and opened now."""
+    query = select(Wallet.id).where(
+        col(Wallet.id).in_([wallet.id for wallet in wallets]),
+        col(Wallet.closed_at).is_(None),
+        col(Wallet.opening_known),
+    )
+    ids = set(session.exec(query))
+    return [wallet for wallet in wallets if wallet.id in ids]
+
+
 def probed_at(session: Session, wallet_ids: Collection[int]) -> dict[tuple[int, str], int]:
     """The height of the newest probe by (wallet, asset)."""
     rows = session.exec(

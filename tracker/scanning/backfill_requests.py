@@ -13,6 +13,7 @@ from tracker.chains import address as addresses
 from tracker.db.reconciliation import BackfillJob
 from tracker.db.registry import Wallet
 from tracker.errors import ConflictError, InputError, NotFoundError
+from tracker.ledger import repository as ledger
 from tracker.registry import repository as registry
 from tracker.scanning.jobs import repository as jobs
 
@@ -22,6 +23,7 @@ class Progress:
     """A job and how far it is: `percent` 0 to 100, `rate` blocks a second since it was asked for.
 
     `rate` and `eta_seconds` are None where nothing was read yet, or nothing is left to read.
+    `waits` says what it waits for, None where it does not.
     """
 
     job: BackfillJob
@@ -29,6 +31,7 @@ class Progress:
     rate: Decimal | None
     eta_seconds: int | None
     entities: tuple[str, ...] = ()
+    waits: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,20 @@ def progress(session: Session, found: Sequence[BackfillJob]) -> list[Progress]:
     """How far these jobs are, in the order given."""
     owners = jobs.owners_of(session, found)
     known = registry.entities_by_id(session, {each for ids in owners.values() for each in ids})
+    cursors = {chain: ledger.cursor_of(session, chain) for chain in {job.chain for job in found}}
+    final = {chain: cursor.final_height for chain, cursor in cursors.items() if cursor is not None}
     return [
-        progress_of(job, tuple(sorted(known[each].slug for each in owners.get(job.id or 0, ()))))
+        progress_of(
+            job,
+            tuple(sorted(known[each].slug for each in owners.get(job.id or 0, ()))),
+            final.get(job.chain, -1),
+        )
         for job in found
     ]
 
 
-def progress_of(job: BackfillJob, entities: tuple[str, ...] = ()) -> Progress:
-    """How far one job is."""
+def progress_of(job: BackfillJob, entities: tuple[str, ...], final: int) -> Progress:
+    """How far one job is, where its chain is `final` up to a height."""
     total = job.to_height - job.from_height + 1
     read = job.next_height - job.from_height
     left = total - read if job.state in jobs.UNFINISHED else 0
@@ -129,6 +138,9 @@ def progress_of(job: BackfillJob, entities: tuple[str, ...] = ()) -> Progress:
         rate = (Decimal(read) / seconds).quantize(Decimal("0.01"))
     eta = int(left * seconds / read) if left and rate is not None else None
     percent = (Decimal(100 * read) / total).quantize(Decimal("0.1")) if total > 0 else Decimal(100)
+    if left and job.next_height > final:
+        waits = f"block {job.next_height} is not final yet"
+        return Progress(job, percent, rate, None, entities, waits)
     return Progress(job, percent, rate, eta, entities)
 
 

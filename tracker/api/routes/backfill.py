@@ -96,6 +96,7 @@ def _item(shown: Progress) -> BackfillItem:
         eta_seconds=shown.eta_seconds,
         movements=job.movements,
         state=job.state,
+        waits=shown.waits,
         error=job.error,
         created_at=job.created_at,
         updated_at=job.updated_at,

@@ -40,6 +40,7 @@ class BackfillItem(Shown):
     eta_seconds: int | None
     movements: int = Field(description="Movements that were dated so far")
     state: str = Field(description="waiting, running, done, failed or cancelled")
+    waits: str | None = Field(None, description="What it waits for, where it does")
     error: str | None
     created_at: Utc
     updated_at: Utc
