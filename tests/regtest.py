@@ -67,17 +67,19 @@ class RegtestChain:
 
     def __init__(self, *, mature: bool = True) -> None:
         """With `mature`, mines 101 blocks, so that the first coinbase can be spent."""
-        self._folder = tempfile.TemporaryDirectory(prefix="regtest-")
+        folder = tempfile.TemporaryDirectory(prefix="regtest-")
         options = pbk.ContextOptions()
         options.set_chainparams(pbk.ChainParameters(pbk.ChainType.REGTEST))
         self._context = pbk.Context(options)
         manager = pbk.ChainstateManagerOptions(
-            self._context, self._folder.name, f"{self._folder.name}/blocks"
+            self._context, folder.name, f"{folder.name}/blocks"
         )
         manager.update_block_tree_db_in_memory(True)
         manager.update_chainstate_db_in_memory(True)
         manager.set_worker_threads_num(0)
         self._kernel = pbk.ChainstateManager(manager)
+        # After the kernel: attributes go in this order, and the kernel writes as it goes.
+        self._folder = folder
         genesis = self._kernel.get_active_chain().block_tree_entries[0]
         raw = bytes(self._kernel.blocks[genesis])
         first = MinedBlock(0, double_sha256(raw[:80])[::-1], raw, ())
