@@ -33,6 +33,7 @@ def test_the_ledger_ends_as_the_chain_has_it(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(1000, 1070))
 def test_the_same_over_many_seeds(seed: int, servers: ServerUrls, tmp_path: Path) -> None:
     live(

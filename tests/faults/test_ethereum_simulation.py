@@ -72,6 +72,7 @@ def test_the_ledger_ends_as_the_node_has_it(seed: int, servers: ServerUrls) -> N
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(1000, 1100))
 def test_the_same_over_many_seeds(seed: int, servers: ServerUrls) -> None:
     live(
@@ -81,6 +82,7 @@ def test_the_same_over_many_seeds(seed: int, servers: ServerUrls) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(2000, 2004))
 def test_the_same_with_forks_as_deep_as_mainnets_finality(seed: int, servers: ServerUrls) -> None:
     live(servers, seed, steps=50, slots=ANVIL_EPOCH)

@@ -125,6 +125,7 @@ def test_a_killed_ethereum_worker_loses_and_doubles_nothing(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [10, 11])
 def test_bitcoin_workers_killed_again_and_again(
     seed: int, servers: ServerUrls, tmp_path: Path
@@ -133,6 +134,7 @@ def test_bitcoin_workers_killed_again_and_again(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [10, 11])
 def test_ethereum_workers_killed_again_and_again(
     seed: int, servers: ServerUrls, tmp_path: Path
