@@ -138,20 +138,6 @@ def wallets_of(session: Session, entity_id: int, *, include_closed: bool = False
     return list(session.exec(query.order_by(ended, col(Wallet.chain), col(Wallet.address))))
 
 
-def wallet_counts(session: Session) -> dict[int, dict[Tier, int]]:
-    """How many open wallets of each tier the enabled entities have, by entity id."""
-    query = (
-        select(Wallet.entity_id, Wallet.tier, func.count())
-        .join(Entity)
-        .where(col(Wallet.closed_at).is_(None), col(Entity.enabled))
-        .group_by(col(Wallet.entity_id), col(Wallet.tier))
-    )
-    counts: dict[int, dict[Tier, int]] = {}
-    for entity_id, tier, number in session.exec(query):
-        counts.setdefault(entity_id, {})[Tier(tier)] = number
-    return counts
-
-
 def open_wallets(
     session: Session,
     *,
